@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.checks.draft import Draft
 from kerasgrid.config.sections import Config, DataConfig, IdxPair
+from kerasgrid.data.cache import file_ids
+from kerasgrid.data.decoding import ids_of_files
 from kerasgrid.data.digests import file_digests
 from kerasgrid.data.glance import Glance, with_chunks, with_files
 from kerasgrid.data.labels import counts_of
@@ -19,7 +22,7 @@ from kerasgrid.errors import DataError
 from kerasgrid.io import digest
 from kerasgrid.records import Dataset
 from kerasgrid.space.space import Space
-from kerasgrid.wording import joined, percent, shown_path
+from kerasgrid.wording import joined, percent, shell_word, shown_path
 
 IMBALANCE = 5
 """A class with so many times the samples of another one is told of."""
@@ -56,13 +59,16 @@ class Look:
 
     def name(self, row: int) -> str:
         """Returns what messages call a training sample."""
-        return Path(self.files[row].member or self.files[row].path).name if self.files else str(row)
+        return self._shown(self.files[row]) if self.files else str(row)
 
     def name_of_test(self, place: int) -> str:
         """Returns what messages call one of the test set."""
         if not self.test:
             return f"{place} of the test set"
-        return shown_path(self.test[place].member or self.test[place].path)
+        return self._shown(self.test[place])
+
+    def _shown(self, picture: Picture) -> str:
+        return shown_path(picture.path) if picture.member is None else picture.member
 
 
 def look_at(section: DataConfig, data: Dataset) -> Look:
@@ -85,22 +91,28 @@ def look_at(section: DataConfig, data: Dataset) -> Look:
             return Look(Glance.of(data, chunks, _key(_paths(section.test))))
         test = stream.pictures.files
         if not files:
-            why = "some of the image files are left out of the samples, and which is not known."
-            return Look(Glance.of(data), why)
+            return Look(Glance.of(data), "which image files the samples were is not known any more.")
         key = _key(sorted({one.path for one in test}))
         return Look(Glance.of(data, with_files(files, test), key), None, files, test)
-    except (DataError, zipfile.BadZipFile) as error:
+    except DataError as error:
         return Look(Glance.of(data), str(error), files)
 
 
 def _files(section: DataConfig, data: Dataset) -> tuple[Picture, ...]:
-    """Returns the image file of each training sample; none where some are left out, or they are none."""
-    if section.train is None or section.subset is not None:
+    """Returns the image file of each training sample; none where that is not known, or they are none."""
+    source = None if section.train is None else find_source(section)
+    pictures = source.read().images if source is not None and source.decodes else None
+    if not isinstance(pictures, Pictures):
         return ()
-    source = find_source(section)
-    pictures = source.read().images if source.decodes else None
-    is_whole = isinstance(pictures, Pictures) and len(pictures) == len(data) - data.n_held_out
-    return pictures.files if isinstance(pictures, Pictures) and is_whole else ()
+    if len(pictures) == len(data) - data.n_held_out:
+        return pictures.files
+    ids = None if data.folder is None else file_ids(Path(data.folder))
+    if ids is None or len(ids) != len(data):
+        return ()
+    # Some are left out: the others are in the same order.
+    every = iter(zip(map(bytes, ids_of_files(pictures.files)), pictures.files, strict=True))
+    found = [next((one for id, one in every if id == own), None) for own in map(bytes, ids)]
+    return tuple(one for one in found if one is not None) if None not in found else ()
 
 
 def _key(paths: Sequence[Path]) -> str:
@@ -112,6 +124,19 @@ def _paths(test: Any) -> list[Path]:
         return [Path(test.images)]
     path = meant(test, "test")
     return [] if path is None else [path]
+
+
+def told_of_samples(draft: Draft, config: Config, data: Dataset, space: Space | None) -> tuple[str, ...]:
+    """Looks at samples, and tells what is probably not meant, and how it is shown.
+
+    Args:
+        config: As in `warnings_of_samples`; and so is `space`.
+    """
+    look = look_at(draft.data, data)
+    told, seen = warnings_of_samples(config, data, look, space), look.seen
+    if seen.across or seen.shared or seen.grey:
+        told += (f"these samples are shown by: kerasgrid plot --data {shell_word(draft.report.source)}",)
+    return told
 
 
 def warnings_of_samples(
@@ -141,7 +166,13 @@ def warnings_of_samples(
             "copies are both trained on and held out, and scores are too high. Take them out, or keep them "
             "together by data.group."
         )
-    if seen.n_shared:
+    own = set(map(_place, look.files))
+    if trained := [place for place, one in enumerate(look.test) if _place(one) in own]:
+        found.append(
+            f"{len(trained):,} of {len(look.test):,} image files of data.test are those of data.train, such "
+            f"as {look.name_of_test(trained[0])}: name what has those to predict alone."
+        )
+    elif seen.n_shared:
         found.append(
             f"{seen.n_shared:,} of {seen.n_test:,} test samples {_are(seen.n_shared)} among the training "
             f"samples too, such as {_pairs([(look.name(a), look.name_of_test(b)) for a, b in seen.shared])}: "
@@ -190,6 +221,10 @@ def _of_frequencies(config: Config, data: Dataset, space: Space | None) -> Itera
             f"samples, and {target.names[least]!r} has {counts[least]:,}. A net may leave rare ones out: "
             f"{cure}."
         )
+
+
+def _place(picture: Picture) -> str:
+    return os.path.abspath(picture.path / (picture.member or ""))
 
 
 def _are(number: int) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import io
 import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -105,6 +106,36 @@ def _members(archive: Path, where: str, changed_ns: int, n_bytes: int) -> Mappin
     return MappingProxyType(members)
 
 
+def opened_archive(path: Path) -> zipfile.ZipFile:
+    """Returns a .zip whose members are read one after the other, to be closed.
+
+    Raises:
+        DataError: As `members_of`.
+    """
+    members_of(path)
+    try:
+        return zipfile.ZipFile(path)
+    except (*ZIP_DAMAGE, OSError) as error:
+        raise DataError(f"{shown_path(path)}: a damaged .zip ({error}). Fetch the file again.") from error
+
+
+def member_digests(archive: Path, names: Iterable[str]) -> dict[str, str]:
+    """Returns the SHA-256 of what members of a .zip hold, by their names, of those that can be read.
+
+    Args:
+        names: As the archive spells them.
+
+    Raises:
+        DataError: As `members_of`.
+    """
+    found: dict[str, str] = {}
+    with opened_archive(archive) as opened:
+        for name in names:
+            with contextlib.suppress(*ZIP_DAMAGE, OSError), opened.open(name) as file:
+                found[name] = hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
+    return found
+
+
 @contextlib.contextmanager
 def opened_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
     """Opens a file in a .zip.
@@ -179,13 +210,13 @@ class _Bounded(io.RawIOBase):
         return n_read
 
 
-_HIDDEN = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"}
-"""What systems leave in folders and archives, beside names that begin with a dot."""
+_HIDDEN = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
+"""What systems leave in folders and archives, in small letters, beside names that begin with a dot."""
 
 
 def is_hidden(name: str) -> bool:
     """Tells whether a path below a folder, posix, is of what systems leave there."""
-    return any(part.startswith(".") or part in _HIDDEN for part in name.split("/"))
+    return any(part.startswith(".") or part.lower() in _HIDDEN for part in name.split("/"))
 
 
 @dataclass(frozen=True)

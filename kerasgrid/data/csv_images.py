@@ -39,7 +39,8 @@ _FEW = 3
 """Names by which folders are tried first."""
 _MOST_FOLDERS = 100
 _LONGEST = 400
-_SUFFIXES = ("", *sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix not in (".jpg", ".png"), suffix)))
+_SMALL = sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix not in (".jpg", ".png"), suffix))
+_SUFFIXES = ("", *_SMALL, *map(str.upper, _SMALL))
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class NamedImages:
     def names_in(self, file: CsvFile) -> list[str]:
         """Returns the names of all files that the column names, from the folder on."""
         (frame,) = read_frames(file, [self.column], only=[self.column])
-        return [f"{cell}{self.suffix}" for cell in stripped(frame[self.column]) if cell]
+        return [f"{cell}{self.suffix}" for cell in _paths(frame[self.column]) if cell]
 
     def files(self, cells: Sequence[str], faults: CellFaults) -> list[Picture | None]:
         """Returns the file that each cell names, None where there is none.
@@ -76,7 +77,8 @@ class NamedImages:
         what = "no file is named"
         faults.add(self.column, np.flatnonzero(blank), what, "Fill it in or drop the row.", "without a file")
         if len(missing):
-            what = f"{names[missing[0]]!r} is no file in {self.tree.where}"
+            first = names[missing[0]]
+            what = f"{first!r} is no file in {self.tree.where}{_likeliest(first, self.tree)}"
             remedy = "Fetch it, drop the row, or correct data.files: {column, folder, suffix}."
             faults.add(self.column, missing, what, remedy, "of files that are not there")
         return [
@@ -146,13 +148,15 @@ def find_images(file: CsvFile, said: ImageColumn | None, roles: Roles) -> NamedI
             return None
     frame = next(read_frames(file, columns, only=columns, n_rows=_HEAD_ROWS))
     for column in columns:
-        cells = list(dict.fromkeys(filter(None, stripped(frame[column]))))
+        cells = list(dict.fromkeys(filter(None, _paths(frame[column]))))
         if said is None and not _could_be_names(cells, len(frame)):
             continue
         found = _located(file, cells, said)
         if found is not None:
             tree, suffix = found
-            return NamedImages(column, tree, suffix, _told(column, tree, suffix, said))
+            after = columns[columns.index(column) + 1 :]
+            too = [name for name in after if all(map(is_image, filter(None, _paths(frame[name]))))]
+            return NamedImages(column, tree, suffix, _told(column, tree, suffix, said, too))
         if said is not None:
             return NamedImages(column, _said_tree(file, said) or Tree(file.path.parent), said.suffix)
         if all(map(is_image, cells)):  # who reads them tells that they are not there
@@ -250,12 +254,33 @@ def _with_folders(tree: Tree) -> Iterator[Tree]:
         yield from (Tree(own.path / inner) for inner in own.folders()[:_MOST_FOLDERS])
 
 
-def _told(column: str, tree: Tree, suffix: str, said: ImageColumn | None) -> tuple[str, ...]:
-    """Returns a line on what was guessed."""
+def _told(
+    column: str, tree: Tree, suffix: str, said: ImageColumn | None, too: Sequence[str]
+) -> tuple[str, ...]:
+    """Returns a line on what was guessed.
+
+    Args:
+        too: Other columns that name files.
+    """
     if said is not None and (said.suffix == suffix) and said.folder is not None:
         return ()
     ends = f", with {suffix}" if suffix else ""
-    return (f"files: {column!r} names files in {tree.where}{ends}",)
+    other = f", and so may {listed(too)}: data.files: {{column: ...}} says which" if too else ""
+    return (f"files: {column!r} names files in {tree.where}{ends}{other}",)
+
+
+def _paths(column: Any) -> list[str]:
+    """Returns the cells of a column of names, those of Windows as of other systems."""
+    return [cell.replace("\\", "/") for cell in stripped(column)]
+
+
+def _likeliest(name: str, tree: Tree) -> str:
+    """Returns which file may be meant by a name that none has: one in other letters, or in another folder."""
+    lowered, own = name.lower(), name.lower().rpartition("/")[2]
+    names = tree.files()
+    found = next((one for one in names if one.lower() == lowered), None)
+    found = found or next((one for one in names if one.lower().rpartition("/")[2] == own), None)
+    return "" if found is None else f", where {found!r} is one"
 
 
 def read_images(
@@ -281,7 +306,7 @@ def read_images(
     only = [named.column, *others]
     (frame,) = read_frames(file, [*roles.spelled, named.column], only=only)
     faults = CellFaults(file.where, partial(line_places, file))
-    files = named.files(stripped(frame[named.column]), faults)
+    files = named.files(_paths(frame[named.column]), faults)
     try:
         read_roles(frame, roles, faults)
         labels = _alike(frame, roles, faults)
@@ -291,7 +316,8 @@ def read_images(
     lines = faults.told(skip_bad=skip_bad)
     if not skip_bad and len(lines) > len(faults.told(skip_bad=True)):
         lines.append("data.skip_bad: true leaves out rows without a file or without one label.")
-    report = [*told_left(left, "name images"), *(faults.told_left(len(frame)) if skip_bad else ())]
+    told = faults.told_left(len(frame)) if skip_bad else []
+    report = [*told_left(left, f"{named.column!r} names the images"), *told]
     rows = np.setdiff1d(np.arange(len(frame)), faults.rows())
     own = [found for row in rows if (found := files[row]) is not None]
     try:
@@ -300,7 +326,7 @@ def read_images(
         sound = frame.iloc[rows].reset_index(drop=True)
         return samples_of_file(file, pictures(own, lines), roles, sound, report=report)
     except DataError as error:
-        raise DataError("\n".join([*lines, *faults.told_left(len(frame)) * skip_bad, str(error)])) from error
+        raise DataError("\n".join([*lines, *told, str(error)])) from error
 
 
 def _alike(frame: Any, roles: Roles, faults: CellFaults) -> np.ndarray:
@@ -353,7 +379,7 @@ def rows_to_predict(file: CsvFile, named: NamedImages, roles: Roles) -> ImageRow
     here = roles.present(file.names())
     only = {named.column, *here.predicted, *filter(None, (here.id,))}
     (frame,) = read_frames(file, only, only=only)
-    cells = stripped(frame[named.column])
+    cells = _paths(frame[named.column])
     faults = CellFaults(file.where, partial(line_places, file))
     found = named.files(cells, faults)
     named.add_twins(file, found, None, faults)
@@ -367,12 +393,10 @@ def rows_to_predict(file: CsvFile, named: NamedImages, roles: Roles) -> ImageRow
     return ImageRows(files, [f"{cell}{named.suffix}" for cell in cells], ids, labels or None)
 
 
-def told_left(columns: Sequence[str], what: str) -> list[str]:
+def told_left(columns: Sequence[str], why: str) -> list[str]:
     """Returns a line on columns that are no part of samples."""
-    if not columns:
-        return []
-    do = "does not" if len(columns) == 1 else "do not"
-    return [f"columns: {listed(columns)} {do} {what}, and {'is' if len(columns) == 1 else 'are'} left out"]
+    are = "is" if len(columns) == 1 else "are"
+    return [f"columns: {listed(columns)} {are} left out: {why}"] if columns else []
 
 
 def column_of_test(
@@ -410,4 +434,4 @@ def column_of_test(
 def _hits(file: CsvFile, found: NamedImages) -> int:
     """Returns how many of the first files that are named are there."""
     frame = next(read_frames(file, [found.column], only=[found.column], n_rows=_HEAD_ROWS))
-    return sum(found.tree.has(f"{cell}{found.suffix}") for cell in stripped(frame[found.column]) if cell)
+    return sum(found.tree.has(f"{cell}{found.suffix}") for cell in _paths(frame[found.column]) if cell)

@@ -67,7 +67,8 @@ def read_pixels(file: CsvFile, roles: Roles, column: str, image: Sequence[int] |
         parts.append(_pixels(cells, n_pixels, column, faults, n_done))
         rest.append(frame)
         n_done += len(cells)
-    report = told_left([name for name in names if name not in others and name != column], "hold pixels")
+    left = [name for name in names if name not in others and name != column]
+    report = told_left(left, f"{column!r} holds the pixels")
     import pandas as pd
 
     values = np.concatenate(parts)

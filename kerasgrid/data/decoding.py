@@ -24,12 +24,13 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from kerasgrid.data.arrays import npy_header
-from kerasgrid.data.digests import Form, file_digests
+from kerasgrid.data.digests import FileDigest, Form, file_digests
 from kerasgrid.data.keeping import DECODING, HEARTBEAT, LOCK, mark_made_of, prune
 from kerasgrid.data.pictures import (
     Bad,
     Decoder,
     Known,
+    Picture,
     Pictures,
     decode_blocks,
     decoder,
@@ -116,7 +117,7 @@ def decoded(
     paths = list(dict.fromkeys(picture.path for picture in pictures.files))
     tell = telling(doing, "Looking at image files", len(paths))
     known = dict(zip(paths, file_digests(paths, tell), strict=True))
-    ids = _ids([(known[picture.path].digest, picture.member) for picture in pictures.files])
+    ids = _ids(pictures.files, known)
     form = digest([_FORMAT, *decoder(), list(pictures.image), pictures.fit, pictures.resample])
     folder = cache_folder() / DECODING / digest([form, hashlib.sha256(ids.data).hexdigest()])
     if pictures.faults:
@@ -136,13 +137,26 @@ def decoded(
         remove(folder)
 
 
-def _ids(contents: Sequence[tuple[str, str | None]]) -> np.ndarray:
-    """Returns (file, 32) uint8, of files and members of .zip files, which have the digest of all of it."""
-    own = (
-        bytes.fromhex(whole) if member is None else hashlib.sha256(f"{whole}/{member}".encode()).digest()
-        for whole, member in contents
-    )
-    return np.frombuffer(b"".join(own), np.uint8).reshape(-1, 32)
+def ids_of_files(files: Sequence[Picture]) -> np.ndarray:
+    """Returns what tells by what each image file holds which one it is, (file, 32) uint8.
+
+    Raises:
+        DataError: One is missing, or may not be read.
+    """
+    paths = list(dict.fromkeys(picture.path for picture in files))
+    return _ids(files, dict(zip(paths, file_digests(paths), strict=True)))
+
+
+def _ids(files: Sequence[Picture], known: Mapping[Path, FileDigest]) -> np.ndarray:
+    """Returns the digests of files, and of members by those of their .zip files."""
+
+    def own(picture: Picture) -> bytes:
+        whole = known[picture.path].digest
+        if picture.member is None:
+            return bytes.fromhex(whole)
+        return hashlib.sha256(f"{whole}/{picture.member}".encode()).digest()
+
+    return np.frombuffer(b"".join(map(own, files)), np.uint8).reshape(-1, 32)
 
 
 def _is_linked(found: Earlier | None, ids: np.ndarray, path: Path) -> bool:

@@ -7,9 +7,7 @@ are read first: only those that are alike there are read as a whole.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.data.archives import member_digests
 from kerasgrid.data.arrays import CHUNK_BYTES
 from kerasgrid.data.digests import file_digests
 from kerasgrid.data.pictures import Picture
@@ -181,30 +180,28 @@ def with_files(trained: Sequence[Picture], test: Sequence[Picture]) -> Compare:
     def compare(images: np.ndarray, keys: np.ndarray) -> tuple[int, list[tuple[int, int]]]:
         first: dict[str, int] = {}
         for place, content in enumerate(_contents(trained)):
-            first.setdefault(content, place)
+            if content is not None:
+                first.setdefault(content, place)
         pairs = [(first[own], place) for place, own in enumerate(_contents(test)) if own in first]
         return len(test), pairs
 
     return compare
 
 
-def _contents(files: Sequence[Picture]) -> list[str]:
-    """Returns the SHA-256 of what each image file or member of a .zip holds."""
-    found = dict(zip(plain, file_digests(plain), strict=True)) if (plain := _plain(files)) else {}
-    archives: dict[Path, zipfile.ZipFile] = {}
-    with ExitStack() as stack:
-        for path in {one.path for one in files if one.member is not None}:
-            archives[path] = stack.enter_context(zipfile.ZipFile(path))
-        return [
-            found[one.path].digest
-            if one.member is None
-            else hashlib.sha256(archives[one.path].read(one.member)).hexdigest()
-            for one in files
-        ]
-
-
-def _plain(files: Sequence[Picture]) -> list[Path]:
-    return list(dict.fromkeys(one.path for one in files if one.member is None))
+def _contents(files: Sequence[Picture]) -> list[str | None]:
+    """Returns the SHA-256 of what each image file or member of a .zip holds; None of a damaged member."""
+    plain = list(dict.fromkeys(one.path for one in files if one.member is None))
+    found: dict[tuple[Path, str | None], str | None] = {
+        (path, None): own.digest for path, own in zip(plain, file_digests(plain), strict=True)
+    }
+    members: dict[Path, list[str]] = {}
+    for one in files:
+        if one.member is not None:
+            members.setdefault(one.path, []).append(one.member)
+    for path, names in members.items():
+        own = member_digests(path, names)
+        found |= {(path, name): own.get(name) for name in names}
+    return [found[one.path, one.member] for one in files]
 
 
 def _shared(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -50,6 +50,7 @@ _WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("numbers in their names", _numbers),
 )
 """What may be the ids of image files, by their paths."""
+_PATHS = ("paths without suffix", "paths")
 
 
 def ids_of(names: Sequence[str], sample: Path | None) -> tuple[list[str], str]:
@@ -63,16 +64,24 @@ def ids_of(names: Sequence[str], sample: Path | None) -> tuple[list[str], str]:
         sample: The competition's sample.
     """
     ways = {told: [way(name) for name in names] for told, way in _WAYS}
-    unique = [told for told, ids in ways.items() if len(set(ids)) == len(ids)]
-    told, like = unique[0], ""
+    told, like = _unique(ways)[0], ""
     for column in [] if sample is None else _columns_of(sample):
         known = set(map(_plain, column))
+        for folder in map(str, reversed(PurePosixPath(column[0]).parents) if column else ()):
+            if folder != ".":  # in which the sample says that the images are
+                ways |= {f"{way} in {folder}": [f"{folder}/{id}" for id in ways[way]] for way in _PATHS}
+        unique = _unique(ways)
         shared = {way: len(known & set(map(_plain, ways[way]))) for way in unique}
         best = max(unique, key=lambda way: shared[way])
         if shared[best] * 2 > len(known):
             told, like = best, f", as {shown_path(sample or '')} has them"
             break
     return ways[told], f"ids of the images are their {told}{like}"
+
+
+def _unique(ways: Mapping[str, Sequence[str]]) -> list[str]:
+    """Returns the ways in which each image has an id of its own."""
+    return [told for told, ids in ways.items() if len(set(ids)) == len(ids)]
 
 
 def _plain(id: str) -> str:

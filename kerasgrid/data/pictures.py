@@ -30,10 +30,10 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from kerasgrid import machine
+from kerasgrid.data.archives import opened_archive
 from kerasgrid.data.arrays import check_memory, opened, product
 from kerasgrid.data.digests import Form, form_of
 from kerasgrid.errors import DataError
-from kerasgrid.io import ZIP_DAMAGE
 from kerasgrid.wording import count, listed, shown_path
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -282,7 +282,7 @@ class Decoder:
             return
         with self._opening:
             if picture.path not in self._archives:
-                self._archives[picture.path] = _archive(picture.path)
+                self._archives[picture.path] = opened_archive(picture.path)
         archive = self._archives[picture.path]
         if archive.fp is not None:
             self._check(picture.path, archive.fp)
@@ -292,15 +292,6 @@ class Decoder:
                 raise _BadError(f"says to be {info.file_size:,} bytes, and was not unpacked")
             member = io.BytesIO(archive.read(info))
         yield member
-
-
-def _archive(path: Path) -> zipfile.ZipFile:
-    with opened(path):  # which tells what keeps it from being read
-        pass
-    try:
-        return zipfile.ZipFile(path)
-    except (*ZIP_DAMAGE, OSError) as error:
-        raise DataError(f"{shown_path(path)}: a damaged .zip ({error}). Fetch the file again.") from error
 
 
 @contextlib.contextmanager

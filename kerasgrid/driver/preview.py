@@ -21,7 +21,7 @@ from kerasgrid.checks.candidates import (
 )
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
-from kerasgrid.checks.samples import look_at, warnings_of_samples
+from kerasgrid.checks.samples import told_of_samples
 from kerasgrid.data.folds import inner_kind, save_folds
 from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
@@ -56,7 +56,6 @@ from kerasgrid.wording import (
     number_word,
     percent,
     sentence,
-    shell_word,
     value_word,
 )
 
@@ -278,10 +277,7 @@ def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _
         check_journal(RunPaths(results, draft.config.name))
     with make_executor(draft) as executor:
         prepared = prepare_beside(executor, draft, doing=doing)
-        look = look_at(draft.data, prepared.data)
-        told, seen = warnings_of_samples(prepared.config, prepared.data, look, prepared.space), look.seen
-        if seen.across or seen.shared or seen.grey:
-            told += (f"these samples are shown by: kerasgrid plot --data {shell_word(draft.report.source)}",)
+        told = told_of_samples(draft, prepared.config, prepared.data, prepared.space)
         prepared = replace(prepared, warnings=prepared.warnings + told)
         return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft), doing)
 

@@ -18,6 +18,7 @@ from kerasgrid import executors
 from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import Prepared
+from kerasgrid.checks.samples import told_of_samples
 from kerasgrid.config.sections import MOST_WORKERS
 from kerasgrid.console import warn
 from kerasgrid.data.in_memory import Given
@@ -127,6 +128,9 @@ def search(
         executor = stack.enter_context(make_executor(draft, most=most))
         begins = fresh or not paths.journal.exists()
         prepared = prepare_beside(executor, draft, given, doing=observer.doing, starts=begins)
+        if draft.config.data.train is not None:
+            told = told_of_samples(draft, prepared.config, prepared.data, prepared.space)
+            prepared = replace(prepared, warnings=prepared.warnings + told)
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
         _make_room(prepared, paths, fresh, observer)

@@ -115,7 +115,9 @@ def test_a_test_file_is_looked_into_and_what_it_is_not_is_told(tmp_path):
     assert look_at(read_draft({"data": {"train": "digits"}, "model": "fc"}).data, rows) == Look(Glance())
 
 
-def test_image_files_are_told_by_their_names(tmp_path):
+def test_image_files_are_told_by_their_names(tmp_path, monkeypatch):
+    """Also where some are left out, or not drawn."""
+    monkeypatch.chdir(tmp_path)
     draw = np.random.default_rng(0)
     for place in range(8):
         kind = ("cat", "owl")[place % 2]
@@ -128,8 +130,22 @@ def test_image_files_are_told_by_their_names(tmp_path):
     text = "data: {train: train, test: test, image: [8, 8, 3]}\nmodel: none.py:build\n"
     (tmp_path / "grid.yaml").write_text(text)
     page = write_data_page(tmp_path / "grid.yaml").read_text()
-    assert "such as 4.png (&#x27;cat&#x27;) and 10.png (&#x27;owl&#x27;): one of each pair" in page
-    assert "1 of 1 test samples is among the training samples too, such as 3.png and " in page
+    pair = (
+        "such as train/cat/4.png (&#x27;cat&#x27;) and train/owl/10.png (&#x27;owl&#x27;): one of each pair"
+    )
+    assert pair in page
+    told = "1 of 1 test samples is among the training samples too, such as train/owl/3.png and test/1.png"
+    assert told in page
+    (tmp_path / "train/cat/0.png").write_bytes(b"")
+    (tmp_path / "grid.yaml").write_text(text.replace("}", ", skip_bad: true}"))
+    page = write_data_page(tmp_path / "grid.yaml").read_text()
+    assert pair in page
+    assert told in page
+    (tmp_path / "grid.yaml").write_text(text.replace("}", ", skip_bad: true, subset: 6}"))
+    assert told in write_data_page(tmp_path / "grid.yaml").read_text()
+    (tmp_path / "grid.yaml").write_text(text.replace("test: test", "test: ., skip_bad: true"))
+    page = write_data_page(tmp_path / "grid.yaml").read_text()
+    assert "8 of 10 image files of data.test are those of data.train, such as train/cat/2.png: name" in page
     assert "9 files, 12 to 12 wide (median 12) and 9 to 11 high (median 10)" in page
 
 

@@ -77,7 +77,8 @@ def deep_class_folders() -> str:
     put_all("set/set/train/{name}/a/b{row:02}.png")
     put("set/set/test/0.png", 0)
     Path("set/set/train/.DS_Store").touch()
-    Path("set/set/train/cat/Thumbs.db").touch()
+    for name in ("Thumbs.db", "thumbs.db", "DESKTOP.INI", "._0.png"):
+        Path(f"set/set/train/cat/{name}").touch()
     return "set"
 
 
@@ -174,7 +175,7 @@ FORMS = {
     "names with folders": Form(
         names_with_folders,
         {},
-        ("files: 'path' names files in data", "columns: 'width' does not name images, and is left out"),
+        ("files: 'path' names files in data", "columns: 'width' is left out: 'path' names the images"),
     ),
     "names in a zip": Form(names_in_a_zip, {}, ("files: 'id' names files in all.zip/train, with .png",)),
     "names beside a zip": Form(
@@ -559,6 +560,41 @@ def test_whole_paths_lead_to_the_same_files_from_every_folder():
     np.testing.assert_array_equal(load_data(section("train.csv")).images, IMAGES)
 
 
+def test_names_of_windows_and_suffixes_in_capitals_are_followed():
+    put_all("images/{name}/{row}.PNG")
+    table("train.csv", ["file", "label"], [f"{word}\\{row}" for row, word in enumerate(WORDS)], WORDS)
+    data = load_data(section("train.csv"))
+    np.testing.assert_array_equal(data.images, IMAGES)
+    assert data.report == ("files: 'file' names files in images, with .PNG",)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("3.PNG", "3.png"), ("deep/3.png", "3.png"), ("cat/3.Png", "3.png"), ("99.png", None)]
+)
+def test_the_file_that_may_be_meant_is_told(name, found):
+    put_all("train/{row}.png")
+    table("train.csv", ["file", "label"], [name if row == 3 else f"{row}.png" for row in range(N)], WORDS)
+    what = f", where {found!r} is one" if found else ""
+    told = f"train.csv, line 5, column 'file': {name!r} is no file in train{what}. Fetch it"
+    assert messages("train.csv").startswith(told)
+
+
+def test_of_two_columns_that_name_files_the_other_is_told():
+    put_all("train/{row}.png")
+    put_all("masks/m{row}.png")
+    names = [[f"{stem}{row}.png" for row in range(N)] for stem in ("", "m")]
+    table("train.csv", ["image", "mask", "label"], *names, WORDS)
+    data = load_data(section("train.csv"))
+    np.testing.assert_array_equal(data.images, IMAGES)
+    assert data.report == (
+        "files: 'image' names files in train, and so may 'mask': data.files: {column: ...} says which",
+        "columns: 'mask' is left out: 'image' names the images",
+    )
+    assert load_data(section("train.csv", files=ImageColumn(column="mask"))).report[-1] == (
+        "columns: 'image' is left out: 'mask' names the images"
+    )
+
+
 def test_a_csv_in_a_zip_names_files_in_the_one_beside_it():
     put_all("train/{row}.png")
     with zipfile.ZipFile("train.zip", "w") as archive:
@@ -585,7 +621,7 @@ def test_columns_that_are_dropped_make_no_table_of_images():
     table("train.csv", ["id", "width", "height", "label"], range(N), [5] * N, range(N), WORDS)
     data = load_data(section("train.csv", drop=["width"]))
     np.testing.assert_array_equal(data.images, IMAGES)
-    assert "columns: 'height' does not name images, and is left out" in data.report
+    assert "columns: 'height' is left out: 'id' names the images" in data.report
     cells = [" ".join(map(str, image[..., 0].reshape(-1)[:16])) for image in IMAGES]
     table("faces.csv", ["label", "pixels", "Usage"], WORDS, cells, ["Training"] * N)
     assert load_data(section("faces.csv", drop=["Usage"])).images.shape == (N, 4, 4, 1)
@@ -606,6 +642,12 @@ def sample(ids: list[Any], path="sample_submission.csv") -> None:
         (["a7", "b8"], ["7", "8"], "numbers in their names, as sample_submission.csv has them"),
         (["007", "008"], ["7", "8"], "names without suffix, as sample_submission.csv has them"),
         (["x/1", "y/1"], ["x/1", "y/1"], "paths without suffix, as sample_submission.csv has them"),
+        (["a7", "b8"], ["test/a7.png", "test/b8.png"], "paths in test, as sample_submission.csv has them"),
+        (
+            ["x/1", "x/2"],
+            ["../x/1", "../x/2"],
+            "paths without suffix in .., as sample_submission.csv has them",
+        ),
         (["x/1", "y/1"], None, "paths without suffix"),
         (["a7", "b8"], None, "names without suffix"),
     ],

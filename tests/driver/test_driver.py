@@ -1225,3 +1225,21 @@ def test_what_is_probably_not_meant_is_told_as_python_tells_it_where_nobody_list
 
     search(flips, results=tmp_path, fresh=True, observer=Notes())
     assert [line for line in notes if line in told] == told
+
+
+def test_what_samples_show_is_told_as_check_tells_it(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4)).astype(np.uint8)
+    images[39] = images[0]
+    np.savez(tmp_path / "train.npz", images=images, labels=np.arange(40) % 2)
+    notes = []
+
+    class Notes(Observer):
+        def warn(self, text):
+            notes.append(text)
+
+    given = config(data={"train": str(tmp_path / "train.npz")}, space={})
+    search(given, results=tmp_path, observer=Notes())
+    assert any(
+        line.startswith("2 of 40 samples hold the same values as one of another class") for line in notes
+    )
+    assert any("kerasgrid plot --data" in line for line in notes)
