@@ -134,7 +134,8 @@ def told_of_samples(draft: Draft, config: Config, data: Dataset, space: Space | 
     """
     look = look_at(draft.data, data)
     told, seen = warnings_of_samples(config, data, look, space), look.seen
-    if seen.across or seen.shared or seen.grey:
+    is_file = os.path.exists(draft.report.source)  # and no dict
+    if is_file and (seen.across or seen.shared or seen.grey):
         told += (f"these samples are shown by: kerasgrid plot --data {shell_word(draft.report.source)}",)
     return told
 

@@ -42,6 +42,7 @@ from kerasgrid.io import (
     write_json,
 )
 from kerasgrid.records import Dataset, Doing, Table, Target, not_told
+from kerasgrid.wording import bytes_word, count
 
 FORMAT = 1
 _PARTS = ("images", "labels", "weights", "groups", "times", "given")
@@ -133,6 +134,9 @@ def cached(
     mark_used(folder)  # before it is looked at, so that it stays
     kept = open_samples(folder, source)
     if kept is not None:
+        if file_ids(folder) is not None:
+            there = f"{bytes_word(kept.images.nbytes)} in {cache_folder()}"
+            doing(f"{count(len(kept), 'image file')} of {source} are decoded already: {there}.")
         return kept
     try:
         given = [build()]

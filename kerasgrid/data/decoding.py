@@ -25,7 +25,7 @@ import numpy as np
 
 from kerasgrid.data.arrays import npy_header
 from kerasgrid.data.digests import FileDigest, Form, file_digests
-from kerasgrid.data.keeping import DECODING, HEARTBEAT, LOCK, mark_made_of, prune
+from kerasgrid.data.keeping import DECODING, HEARTBEAT, LIMIT, LOCK, limit_bytes, mark_made_of, prune
 from kerasgrid.data.pictures import (
     Bad,
     Decoder,
@@ -50,6 +50,8 @@ _TELL_S, _WAIT_S = 0.2, 0.2
 _SAMPLE = 32
 """Images by which is measured how long all of them will take."""
 _SAMPLE_S = 0.5
+_LONG_S = 30
+_STOPPED = " Ctrl-C stops it, and the same command goes on later."
 _MOVE_BYTES = 1 << 25
 
 
@@ -361,9 +363,13 @@ class _Work:
         height, width, channels = pictures.image
         n_before = len(pictures) - len(places)
         before = f", {n_before:,} of them before" if n_before else ""
+        large = ""
+        if pictures.nbytes > (limit := limit_bytes()):
+            large = f" The cache may take {bytes_word(limit)} ({LIMIT}), so this goes when nothing uses it."
         return (
             f"Decoding {count(len(pictures), 'image file')} to {height} x {width} x {channels}{before}: "
             f"{bytes_word(pictures.nbytes)} in {cache_folder()}, about {format_seconds(seconds)}."
+            f"{large}{_STOPPED if seconds > _LONG_S else ''}"
         )
 
     def result(self, form: str, ids: np.ndarray) -> Decoded:

@@ -111,8 +111,22 @@ def test_what_is_decoded_is_kept(files, begun, cache, tried):
     assert told[-1] == "Decoding image files: 22 of 22."
     assert not list(cache.with_name("decoding").iterdir())
     tried.clear()
-    check(load(files))
+    told.clear()
+    check(load(files, doing=told.append))
     assert not tried
+    assert told == [f"22 image files of photos are decoded already: 1.3 KiB in {cache.parent}."]
+
+
+def test_more_than_the_cache_may_take_is_told(files, monkeypatch):
+    monkeypatch.setenv("KERASGRID_CACHE_LIMIT", "1k")
+    monkeypatch.setattr(decoding, "_LONG_S", -1)
+    told = []
+    load(files, doing=told.append)
+    assert (
+        "The cache may take 1,000 bytes (KERASGRID_CACHE_LIMIT), so this goes when nothing uses it."
+        in told[1]
+    )
+    assert told[1].endswith(" Ctrl-C stops it, and the same command goes on later.")
 
 
 def test_it_is_cut_at_any_byte(files, begun, tmp_path, cache):

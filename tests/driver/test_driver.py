@@ -1242,4 +1242,3 @@ def test_what_samples_show_is_told_as_check_tells_it(tmp_path):
     assert any(
         line.startswith("2 of 40 samples hold the same values as one of another class") for line in notes
     )
-    assert any("kerasgrid plot --data" in line for line in notes)
