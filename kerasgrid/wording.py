@@ -461,7 +461,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """Returns the known name that is spelled almost like one that is not known; None where none is near."""
     names, plain = {_plain(one): one for one in known}, _plain(name)
     near = difflib.get_close_matches(plain, names, n=8)
-    near += [one for one in names if len(plain) > 2 and one and _distance(plain, one) == 1]
+    alike = [one for one in names if len(plain) > 2 and one and abs(len(plain) - len(one)) < 2]
+    near += [one for one in alike if _distance(plain, one) == 1]
     return names[min(near, key=lambda one: (_distance(plain, one), near.index(one)))] if near else None
 
 

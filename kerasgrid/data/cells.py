@@ -26,6 +26,7 @@ BLANKS = frozenset(
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _WRITTEN = re.compile(r"[$€£¥]? ?[+-]?[0-9]{1,3}([,' ]?[0-9]{3})*([.,][0-9]+)? ?[%$€£¥]?")
 """Numbers with other signs or with marks between thousands, which could be read in two ways."""
+_DIGIT = re.compile(r"\d")
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
 _TRUE, _FALSE = {"true", "yes"}, {"false", "no"}
 _MOST_TRUTHS = 10  # yes, Yes, YES and so on
@@ -293,14 +294,20 @@ def other_order(words: Sequence[str], way: str) -> bool:
 
 
 def _have(words: Sequence[str], way: str) -> bool:
-    return bool(words) and not np.isnan(_days(words, way)).any()
+    return bool(words) and all(map(_DIGIT.search, words)) and not np.isnan(_days(words, way)).any()
 
 
 def _days(words: Sequence[str], way: str) -> np.ndarray:
-    """Returns the days since 1970 of each word, (word,) float64, NaN for one that is no date."""
+    """Returns the days since 1970 of each word, (word,) float64, NaN for one that is no date.
+
+    One without a digit is none, as "today", which pandas takes for the moment that it is read in.
+    """
     import pandas as pd
 
-    return _as_days(pd.to_datetime(pd.Series(words, dtype=object), format=way, errors="coerce", utc=True))
+    dated = [word if _DIGIT.search(word) else None for word in words]
+    if not any(dated):
+        return np.full(len(words), np.nan)
+    return _as_days(pd.to_datetime(pd.Series(dated, dtype=object), format=way, errors="coerce", utc=True))
 
 
 def _as_days(dates: Any) -> np.ndarray:

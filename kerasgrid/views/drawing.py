@@ -88,13 +88,13 @@ def draw_svg(paint: Callable[[Axes], None], height: float, about: str, width: fl
         # A page's own fonts have letters that matplotlib's lack; it then guesses how wide they are.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
+        canvas = FigureCanvasSVG(figure)
         figure.patch.set_alpha(0)
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)
         paint(axes)
         written = io.StringIO()
-        figure.savefig(written, format="svg", metadata={"Date": None})
+        canvas.print_svg(written, metadata={"Date": None})  # savefig draws twice, and writes the same
     return _inline(written.getvalue(), about)
 
 

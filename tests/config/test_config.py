@@ -462,19 +462,24 @@ def complaint(value, schema, root, path="") -> str | None:
     return None
 
 
+@pytest.fixture(scope="module")
+def schema():
+    return json_schema()
+
+
 @pytest.mark.tree
-def test_the_published_schema_is_current():
+def test_the_published_schema_is_current(schema):
     text = (files("kerasgrid") / "grid.schema.json").read_text(encoding="utf-8")
-    assert json.loads(text) == json_schema(), (
+    assert json.loads(text) == schema, (
         "kerasgrid/grid.schema.json is not that of kerasgrid.config.sections. Renew it: "
         "kerasgrid schema > kerasgrid/grid.schema.json"
     )
 
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_experiments_fit_the_schema_and_the_form(path):
+def test_the_experiments_fit_the_schema_and_the_form(schema, path):
     value, _ = read_yaml(path.read_text(encoding="utf-8"), path.name)
-    assert complaint(value, json_schema(), json_schema()) is None
+    assert complaint(value, schema, schema) is None
     assert config_from_dict(value)[1] == []
 
 
@@ -488,9 +493,9 @@ def test_the_experiments_fit_the_schema_and_the_form(path):
         "model: fc\ndata: {train: {images: a, labels: b}}\nspace: [{a: [1]}, {b: [2]}]\ntraining: {pack: 4}",
     ],
 )
-def test_what_the_form_accepts_fits_the_schema(text):
+def test_what_the_form_accepts_fits_the_schema(schema, text):
     value, _ = read_yaml(text, "grid.yaml")
-    assert complaint(value, json_schema(), json_schema()) is None
+    assert complaint(value, schema, schema) is None
     assert config_from_dict(value)[1] == []
 
 
@@ -508,14 +513,13 @@ def test_what_the_form_accepts_fits_the_schema(text):
         "model: 3",
     ],
 )
-def test_what_the_form_refuses_breaks_the_schema(text):
+def test_what_the_form_refuses_breaks_the_schema(schema, text):
     value, _ = read_yaml(text, "grid.yaml")
-    assert complaint(value, json_schema(), json_schema()) is not None
+    assert complaint(value, schema, schema) is not None
     assert config_from_dict(value)[1] != []
 
 
-def test_every_setting_is_described_in_the_schema():
-    schema = json_schema()
+def test_every_setting_is_described_in_the_schema(schema):
     own = {"EarlyStopping", "ReduceLROnPlateau", "Callbacks"}  # Keras's, described by their names
     sections = {"Config": schema, **{name: part for name, part in schema["$defs"].items() if name not in own}}
     plain_names = [

@@ -58,6 +58,7 @@ def cycled(*cells):
         (cycled("1/2/2024", "3/4/2024"), Column("a", "date", date_format="%m/%d/%Y")),
         (cycled("29.2.2024 6:30", "1.3.2024 0:00"), Column("a", "date", (), False, True, "%d.%m.%Y %H:%M")),
         (cycled("Jan 3, 2024", "Feb 29, 2024"), Column("a", "date", date_format="%b %d, %Y")),
+        (cycled("now", "today"), Column("a", "categorical", ("now", "today"))),
         (cycled("", 5), Column("a", "numeric", has_blanks=True)),
     ],
 )

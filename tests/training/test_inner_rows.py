@@ -13,6 +13,8 @@ from kerasgrid.records import WHOLE, Dataset, Fold, Target
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training.candidate import Candidate
 
+pytestmark = pytest.mark.slow
+
 N = 90
 CLASSES = np.arange(N) % 3
 NUMBERS = np.random.default_rng(0).normal(size=(N, 1))
