@@ -18,6 +18,8 @@ from kerasgrid.views.leaderboard import first_values_sentences
 from kerasgrid.wording import count, joined, number_word, percent, score_word, shortened, value_word
 
 _MOST_DIGITS = 12
+_ROUNDING = 1e-9
+"""Of the width of an interval: so little is none."""
 _MANY_FOLDS = 20
 """So many splits of a file that is not ours are likely repeats, as RepeatedKFold makes them."""
 _LONGEST_VALUE = 60
@@ -184,6 +186,7 @@ def _amount(mean: float, low: float | None, high: float | None) -> str:
         return f"{_two_digits(mean)} on average; too few candidates for an interval"
     if not math.isfinite(high - low):
         return f"{_two_digits(mean)} on average; scores are too large for an interval"
+    mean, low = (0.0 if abs(n) < _ROUNDING * (high - low) else n for n in (mean, low))
     digits = _digits((high - low) / 2, mean)
     while digits < _MOST_DIGITS and any(n and float(f"{n:.{digits}f}") == 0 for n in (mean, low)):
         digits += 1  # what is so near zero has to show on which side it is

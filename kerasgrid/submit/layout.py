@@ -91,7 +91,7 @@ class Layout:
             Holds.numbers: ("the number" if len(names) == 1 else "a number each")
             + (", with decimals that the sample has not" * self.shows_whole),
         }[self.holds]
-        shown_names = ", ".join(names[:3]) + (f", ..., {names[-1]}" if len(names) > 3 else "")
+        shown_names = ", ".join(names if len(names) <= 4 else [*names[:3], "...", names[-1]])
         rows = "" if self.ids is None else f", {count(len(self.ids), 'row')}"
         return f"{shown_names}: {what}{rows}"
 

@@ -36,8 +36,12 @@ PROGRAMS = 4
 _programs: dict[tuple, tuple[Program, Compiled]] = {}
 _on_device: dict[str, tuple[tuple, Any]] = {}
 """Samples that lie on the device, by what they are, each with what it was made of."""
+_too_large: set[tuple] = set()
+"""Samples, by what they are, that fit, but left too little room for a net: they are fed in pieces."""
 _fitting: dict[str, int] = {}
 """By graph, the runs that fit into memory side by side, where more of them did not."""
+LARGE = 4
+"""Samples that take one part in so many of their room are in its way, where a net does not fit."""
 GAIN = 1.05
 """A wider program has to do so much more in the same time to be taken."""
 TRIAL_S = 0.5
@@ -76,7 +80,12 @@ def pieces_of(candidate: Candidate, room: int | None = None) -> tuple[int, int] 
         room: Bytes that there are for samples; None to ask for them.
     """
     n_bytes, room = _stored(candidate).n_bytes, room_bytes() if room is None else room
-    return None if n_bytes <= room else (n_bytes, room // PIECES)
+    return None if n_bytes <= room else (n_bytes, _piece_bytes(n_bytes, room))
+
+
+def _piece_bytes(n_bytes: int, room: int) -> int:
+    """Returns the bytes of a piece; of samples that fit, but not beside their net, an eighth of theirs."""
+    return (room if n_bytes > room else n_bytes // 2) // PIECES
 
 
 def train(recipe: Recipe, pack: Pack, context: Context) -> None:
@@ -115,8 +124,9 @@ def _train_wave(
 ) -> None:
     """Trains runs side by side; where they do not fit into memory, half at a time.
 
-    After any other error that comes in the middle, each is tried by itself, from the checkpoint. `is_part`
-    tells that they are some of those that were to be side by side.
+    Samples that took much of it are fed in pieces before. After any other error that comes in the middle,
+    each is tried by itself, from the checkpoint. `is_part` tells that they are some of those that were to be
+    side by side.
     """
     width = min(_fitting.get(pack.key, len(runs)), len(runs))
     if width < len(runs):
@@ -126,7 +136,9 @@ def _train_wave(
     if problem is None:
         return
     error, left = problem.error, problem.left
-    if is_out_of_memory(error) and len(left) > 1:
+    if is_out_of_memory(error) and _gives_way(recipe, left[0][-1]):
+        _train_wave(recipe, pack, left, context, is_part=is_part)
+    elif is_out_of_memory(error) and len(left) > 1:
         _forget()
         _fitting[pack.key] = -(-len(left) // 2)
         _train_wave(recipe, pack, left, context, is_part=True)
@@ -180,6 +192,23 @@ def _try_wave(
     ended = set() if wave is None else wave.ended
     left = [kept for run in runs if (kept := tuple(job for job in run if job.id not in ended))]
     return _Problem(failed, left, wave is not None and wave.has_measured)
+
+
+def _gives_way(recipe: Recipe, job: Job) -> bool:
+    """Lets the samples that are on the device be fed in pieces from here on.
+
+    Returns:
+        Whether they will be: not where they are already, or took little.
+    """
+    contents = sample_digests(Path(recipe.data_folder))
+    candidate = Candidate.of(recipe, job.trial.params, _dataset(recipe.data_folder, recipe.source, contents))
+    if _is_fed(candidate, contents):
+        return False
+    _forget()
+    if _stored(candidate).n_bytes * LARGE < room_bytes():
+        return False
+    _too_large.add(_identity(candidate, contents))
+    return True
 
 
 def _forget() -> None:
@@ -288,7 +317,9 @@ def _images_of(candidate: Candidate, contents: tuple[str, ...]) -> tuple[Any, fl
     stored, is_fed = _stored(candidate), _is_fed(candidate, contents)
 
     def make() -> Any:
-        return Feed(stored, room_bytes() // PIECES) if is_fed else stored.on_device()
+        if not is_fed:
+            return stored.on_device()
+        return Feed(stored, _piece_bytes(stored.n_bytes, room_bytes()))
 
     divisor = candidate.recipe.scale if _are_bytes(candidate) else None
     return _kept_on_device("images", _identity(candidate, contents), make), divisor
@@ -297,9 +328,9 @@ def _images_of(candidate: Candidate, contents: tuple[str, ...]) -> tuple[Any, fl
 def _is_fed(candidate: Candidate, contents: tuple[str, ...]) -> bool:
     """Tells whether programs are fed with pieces of the images; once they are, or are not, that stays so."""
     kept, found = _on_device.get("images", (None, None))
-    if kept == _identity(candidate, contents):
+    if kept == (own := _identity(candidate, contents)):
         return isinstance(found, Feed)
-    return _stored(candidate).n_bytes > room_bytes()
+    return own in _too_large or _stored(candidate).n_bytes > room_bytes()
 
 
 def _identity(candidate: Candidate, contents: tuple[str, ...]) -> tuple[Any, ...]:
@@ -393,7 +424,7 @@ def measure(recipe: Recipe, pack: Pack, context: Context) -> None:
     seconds: dict[int, float] = {}
     for width in _widths(len(pack.runs)):
         try:
-            seconds[width] = _seconds(recipe, pack, width, context)
+            seconds[width] = _seconds_of(recipe, pack, width, context)
         except Exception as error:
             if not seconds or not is_out_of_memory(error):
                 raise
@@ -404,6 +435,20 @@ def measure(recipe: Recipe, pack: Pack, context: Context) -> None:
     if seconds[best] * GAIN > seconds[1]:
         best = 1
     context.emit(WidthRecord(pack.key, best, seconds))
+
+
+def _seconds_of(recipe: Recipe, pack: Pack, width: int, context: Context) -> float:
+    """Returns what `_seconds` does, of a single run that does not fit with its samples fed in pieces."""
+    try:
+        return _seconds(recipe, pack, width, context)
+    except Exception as error:
+        if width > 1 or not is_out_of_memory(error):
+            raise
+        error.__traceback__ = None  # as in `_try_wave`
+        failed = error
+    if not _gives_way(recipe, pack.runs[0][-1]):
+        raise failed
+    return _seconds(recipe, pack, width, context)
 
 
 def _widths(most: int) -> Iterable[int]:

@@ -51,7 +51,7 @@ class States:
         self.weights = model.trainable_variables
         if lifted.is_flat:
             dtype = self.weights[0].dtype
-            self.weights = [keras.Variable(np.zeros(sum(sizes)), dtype=dtype, name="weights")]
+            self.weights = [keras.Variable("zeros", (sum(sizes),), dtype, name="weights")]
         lifted.optimizer.build(self.weights)
         self.rate = RateInState(lifted.optimizer)
         self.metric_variables = [v for metric in lifted.metrics for v in metric.variables]

@@ -33,7 +33,7 @@ from whole_jobs import (
 from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import map_samples, save_samples
 from kerasgrid.planning.plan import split
-from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, RungRecord, StopRecord, Trial
+from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, RungRecord, StopRecord, Trial, WidthRecord
 from kerasgrid.seeds import draw_key
 from kerasgrid.training import backend, packs, wave
 from kerasgrid.training.candidate import Candidate
@@ -55,6 +55,7 @@ NOISY = {
 def make(tmp_path, monkeypatch):
     """Returns a function that prepares a search over the graph of all tests."""
     monkeypatch.setattr(packs, "_fitting", {})  # of what an earlier test pretends
+    monkeypatch.setattr(packs, "_too_large", set())
     of = maker(tmp_path)
 
     def noisy(name="run", interval_s=1e9, epochs=6, **changes):
@@ -602,6 +603,36 @@ def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch):
     assert all(record.error is None for record in records.values())
     assert widths.count(2) == 1
     assert programs[0]() is None
+
+
+@on_tensorflow
+def test_samples_that_take_much_are_fed_in_pieces_before_runs_part(make, never_cut, monkeypatch):
+    """The room ends when a trial is timed, or while a second epoch is trained."""
+    search, wanted = never_cut(WIDE)
+    again, train, widths = make(), Program.train, []
+
+    def full(self, states, fixed, inputs, *rest):
+        widths.append((len(inputs["key"]), self.feed is not None))
+        if self.feed is None and len(widths) > most:
+            raise ResourceExhaustedError("OOM when allocating tensor with shape[512,784]")
+        return train(self, states, fixed, inputs, *rest)
+
+    n_bytes, _ = packs.pieces_of(Candidate.of(search.recipe, WIDE[0].trial.params), 0)
+    monkeypatch.setattr(packs, "room_bytes", lambda: 2 * n_bytes)
+    monkeypatch.setattr(packs, "TRIAL_S", 0)
+    monkeypatch.setattr(Program, "train", full)
+    packs._forget()
+    most, context = 0, Collector()
+    packs.measure(again.recipe, again.pack(WIDE[:1]), context)
+    assert [*context.of(WidthRecord)[0].seconds] == [1]
+    assert dict(widths) == {1: True}
+    packs._too_large.clear()
+    packs._forget()
+    widths.clear()
+    most = 3
+    np.testing.assert_equal(results(again.train(again.pack(WIDE)).records), results(wanted))
+    assert widths[:5] == [(3, False)] * 4 + [(3, True)]
+    packs._forget()
 
 
 def fallen(search, pack):

@@ -58,6 +58,17 @@ def test_where_candidates_are_too_few_folds_tell_or_it_is_said_that_nothing_was_
     assert said["a"].endswith(" on average; too few candidates for an interval: not tested.")
 
 
+def test_a_difference_that_is_a_rounding_error_is_none():
+    folds = {0: (0.1, 0.7, 0.3), 1: (0.7, 0.3, 0.1)}  # whose sums differ in the last bit
+    rows = [
+        {"param_a": a, "mean_test_score": float(np.mean(own))}
+        | {f"split{fold}_test_score": value for fold, value in enumerate(own)}
+        for a, own in folds.items()
+    ]
+    said = effect_sentences(analyse(records_table(rows, Path("small.json"))))["a"]
+    assert " 0.0 on average (-" in said
+
+
 def test_an_interaction_that_overturns_an_effect_is_found_and_no_other():
     numbers = np.random.default_rng(1)
 

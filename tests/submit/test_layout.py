@@ -75,7 +75,10 @@ def test_a_probability_a_class(tmp_path, names):
     form = read_form(sample_of(tmp_path, f"img,{head}\nx.jpg,0.1,0.1,0.1\n"), of(0, 1, 2))
     values = np.array([[0.1, 0.25, 1e-8]], np.float32)
     assert written(form, tmp_path, ["x.jpg"], values, (0, 1, 2)) == f"img,{head}\nx.jpg,1e-08,0.1,0.25\n"
-    assert form.summary.endswith("a probability a class, 1 row")
+    assert form.summary == f"{head.replace(',', ', ')}: a probability a class, 1 row"
+    four = read_form(sample_of(tmp_path, "id,a,b,c,d\nx,0,0,0,0\n"), of("a", "b", "c", "d"))
+    assert four.columns[1:] == ("a", "b", "c", "d")
+    assert "..." not in four.summary
 
 
 def test_the_probability_of_the_positive_class(tmp_path):
