@@ -246,7 +246,7 @@ def _look_at_csv(file: CsvFile, label: str | None, id: str | None) -> Found:
     if columns.have_names or header is not None:
         named = find_images(file, None, Roles(label=label))
         if named is not None:
-            return table.of_named(named)
+            return table.of_named(named.below(file, None))
         _refuse_names_of_images(columns, label)
         if (column := find_pixels(file, Roles(label=label))) is not None:
             return table.of_pixel_cells(column)

@@ -12,9 +12,11 @@ import gzip
 import hashlib
 import io
 import os
+import posixpath
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -242,7 +244,15 @@ class Tree:
         if found is None:
             return None
         archive, folder = found
-        is_there = not folder or any(name.startswith(f"{folder}/") for name in members_of(archive))
+        members = members_of(archive)
+        if (inner := next((one for one in members if f"{folder}/".startswith(f"{one}/")), "")).endswith(
+            ".zip"
+        ):
+            raise DataError(
+                f"{shown_path(archive / inner)}: a .zip in a .zip, which is not read. Unpack "
+                f"{shown_path(archive)}, and name what comes out."
+            )
+        is_there = not folder or any(name.startswith(f"{folder}/") for name in members)
         return cls(path) if is_there else None
 
     @property
@@ -308,6 +318,36 @@ class Tree:
             return self.path / name, None
         archive, prefix, members = self._packed
         return archive, members[prefix + os.path.normpath(name).replace(os.sep, "/")].filename
+
+
+@dataclass(frozen=True)
+class Flat(Tree):
+    """Files in some folders below one, by their names alone, but for those of which there are several.
+
+    Attributes:
+        within: Their paths from there, posix.
+    """
+
+    within: frozenset[str] = frozenset()
+
+    @property
+    def where(self) -> str:
+        """What messages call them."""
+        return f"{super().where} and its folders"
+
+    @cached_property
+    def _below(self) -> dict[str, str]:
+        names = [name for name in self.files() if posixpath.dirname(name) in self.within]
+        n_each = Counter(map(posixpath.basename, names))
+        return {own: name for name in names if n_each[own := posixpath.basename(name)] == 1}
+
+    def has(self, name: str) -> bool:
+        """Tells whether there is one file of a name."""
+        return name in self._below
+
+    def place(self, name: str) -> tuple[Path, str | None]:
+        """Returns where a file is, as `Tree.place` does."""
+        return super().place(self._below[name])
 
 
 def _refuse(error: OSError) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.config.sections import ImageColumn
-from kerasgrid.data.archives import Tree, archive_on_way
+from kerasgrid.data.archives import Flat, Tree, archive_on_way
 from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cells import NUMBER, CellFaults
 from kerasgrid.data.columns import FEW_COLUMNS, series_of
@@ -63,6 +64,33 @@ class NamedImages:
         """Returns the names of all files that the column names, from the folder on."""
         (frame,) = read_frames(file, [self.column], only=[self.column])
         return [f"{cell}{self.suffix}" for cell in _paths(frame[self.column]) if cell]
+
+    def below(self, file: CsvFile, said: ImageColumn | None) -> NamedImages:
+        """Returns the same of files that lie in several folders, where more of what is named is found there.
+
+        A folder counts of whose images as large a share is named as of the others', within a half: what is
+        missing is not taken from a folder of others that happen to be called alike.
+
+        Args:
+            said: What `data.files` says.
+        """
+        names = self.names_in(file)
+        n_found = sum(map(self.tree.has, names))
+        if n_found == len(names) or isinstance(self.tree, Flat):
+            return self
+        archive = archive_on_way(self.tree.path)
+        top = file.path.parent if archive is None else archive[0]
+        top = self.tree.path if said is not None and said.folder is not None else top
+        wanted, n_all, n_named = set(names), Counter[str](), Counter[str]()
+        for name in filter(is_image, Tree(top).files()):
+            folder, _, own = name.rpartition("/")
+            n_all[folder] += 1
+            n_named[folder] += own in wanted
+        least = max((n_named[folder] / n for folder, n in n_all.items()), default=0) / 2
+        flat = Flat(top, frozenset(folder for folder, n in n_all.items() if n_named[folder] > n * least))
+        if sum(map(flat.has, names)) <= n_found:
+            return self
+        return replace(self, tree=flat, report=_told(self.column, flat, self.suffix, said, ()))
 
     def files(self, cells: Sequence[str], faults: CellFaults) -> list[Picture | None]:
         """Returns the file that each cell names, None where there is none.
@@ -203,6 +231,8 @@ def _located(file: CsvFile, cells: Sequence[str], said: ImageColumn | None) -> t
         return None
     best = max(rank for rank, _, _ in found)
     several = [(tree, suffix) for rank, tree, suffix in found if rank == best]
+    if len(several) > 1 and best[0] < len(cells) and len({suffix for _, suffix in several}) == 1:
+        return several[0]  # of each folder some, as `below` finds
     if len(several) > 1:
         places = " and ".join(f"{tree.where}/*{suffix}" for tree, suffix in several[:2])
         raise DataError(

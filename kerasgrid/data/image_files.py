@@ -235,6 +235,8 @@ def _without_images(tree: Tree, others: Sequence[str]) -> str:
     tables = [name for name in others if name.lower().endswith(_TABLES)]
     table = next((name for name in tables if "train" in name.lower()), tables[0] if tables else None)
     way = "" if table is None else f" Of a CSV file give its name: {tree.where}/{table}."
+    if tree.is_packed and any(name.lower().endswith(".zip") for name in others):
+        way = f" A .zip in a .zip is not read: unpack {tree.where}, and name what comes out."
     return f"{tree.where}: no images ({suffixes}) in it or below: there {_what_is_there(others)}.{way}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kerasgrid.config.sections import first_path
-from kerasgrid.data.archives import exists
+from kerasgrid.data.archives import archive_on_way, exists
 from kerasgrid.data.arrays import CHUNK_BYTES, product
 from kerasgrid.data.csv_text import CsvFile, is_csv, read_frames, stripped
 from kerasgrid.data.pictures import Pictures, decode_chunks
@@ -112,4 +112,8 @@ def sample_beside(config: Any, source: Any) -> Path | None:
         sample = Path(config.sample_submission)
         return sample if exists(sample) and is_csv(sample) else None
     path = first_path(source)
-    return None if path is None else sample_in(Path(path).parent)
+    if path is None:
+        return None
+    archive = archive_on_way(Path(path))
+    folders = [Path(path).parent, *([] if archive is None else [archive[0].parent])]
+    return next(filter(None, map(sample_in, folders)), None)

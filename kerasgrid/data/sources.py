@@ -373,6 +373,7 @@ def _named_source(
     options: dict[str, Any],
 ) -> Source:
     """Returns the source of image files that a CSV file names."""
+    named = named.below(file, config.files)
     pictures = [Picture(*named.tree.place(name)) for name in named.names_in(file) if named.tree.has(name)]
 
     def pictures_of(found: Sequence[Picture], faults: Sequence[str]) -> Pictures:
@@ -479,6 +480,7 @@ def _named_stream(
     file: CsvFile, named: NamedImages, shape: Sequence[int], config: Any, source: Any, roles: Roles
 ) -> Stream:
     """Returns image files to predict that a CSV file names."""
+    named = named.below(file, config.files)
     rows = rows_to_predict(file, named, roles)
     pictures = _to_predict(rows.files, shape, config, file.where)
     ids, notes = rows.ids, named.report

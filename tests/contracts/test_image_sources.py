@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -122,6 +123,11 @@ def names_with_folders() -> str:
     return table("data/labels.csv", ["path", "label", "width"], paths, WORDS, [5] * N)
 
 
+def names_in_several_folders() -> str:
+    put_all("parts/{name}/x{row}.png")
+    return table("train.csv", ["id", "label"], [f"x{row}" for row in range(N)], WORDS)
+
+
 def names_in_a_zip() -> str:
     put_all("all/train/{row}.png")
     table("all/train.csv", ["id", "label"], range(N), WORDS)
@@ -176,6 +182,14 @@ FORMS = {
         names_with_folders,
         {},
         ("files: 'path' names files in data", "columns: 'width' is left out: 'path' names the images"),
+    ),
+    "names in several folders": Form(
+        names_in_several_folders,
+        {},
+        ("files: 'id' names files in . and its folders, with .png",),
+    ),
+    "names in several folders that are told": Form(
+        names_in_several_folders, {"files": ImageColumn(column="id", folder="parts", suffix=".png")}
     ),
     "names in a zip": Form(names_in_a_zip, {}, ("files: 'id' names files in all.zip/train, with .png",)),
     "names beside a zip": Form(
@@ -543,6 +557,15 @@ def test_archives_that_hold_what_data_do_not(name, content, message):
     assert messages("x.zip").startswith("x.zip: no .zip file, or a damaged one (")
 
 
+@pytest.mark.parametrize("place", ["x.zip", "x.zip/train.zip", "x.zip/train.zip/train"])
+def test_an_archive_in_an_archive_is_told(place):
+    packed_class_folders()
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        archive.write("train.zip")
+    assert " .zip in a .zip" in messages(place)
+    assert "npack x.zip, and name what comes out." in messages(place)
+
+
 def test_files_that_two_folders_have_are_not_guessed():
     put_all("a/{row}.png")
     put_all("b/{row}.png")
@@ -577,6 +600,15 @@ def test_the_file_that_may_be_meant_is_told(name, found):
     what = f", where {found!r} is one" if found else ""
     told = f"train.csv, line 5, column 'file': {name!r} is no file in train{what}. Fetch it"
     assert messages("train.csv").startswith(told)
+
+
+def test_what_is_missing_is_not_taken_from_a_folder_of_others():
+    put_all("train/{row}.png")
+    for row in range(20, 24):
+        put(f"test/{row}.png", 0)
+    os.rename("train/3.png", "test/3.png")
+    table("train.csv", ["file", "label"], [f"{row}.png" for row in range(N)], WORDS)
+    assert messages("train.csv").startswith("train.csv, line 5, column 'file': '3.png' is no file in train. ")
 
 
 def test_of_two_columns_that_name_files_the_other_is_told():
