@@ -66,7 +66,7 @@ def class_folders(tree: Tree, *, skip_bad: bool = False) -> Listing:
         DataError: There are no two such folders; with what there is instead.
     """
     images, others = _apart(tree)
-    report = []
+    images, report, faults = _without_lost(tree, images, skip_bad=skip_bad)
     while True:
         tops = sorted({name.partition("/")[0] for name in images if "/" in name})
         loose = [name for name in images if "/" not in name]
@@ -102,7 +102,6 @@ def class_folders(tree: Tree, *, skip_bad: bool = False) -> Listing:
             f"{tree.where}: all {count(len(images), 'image')} are in the folder {tops[0]}/. At least two "
             "classes, a folder each, are needed to learn from."
         )
-    faults = []
     if loose and skip_bad:
         report.append(_told_left(loose, len(images), "beside the folders of classes"))
     elif loose:
@@ -127,6 +126,7 @@ def all_images(tree: Tree) -> Listing:
     images, others = _apart(tree)
     if not images:
         raise DataError(_without_images(tree, others))
+    _refuse_lost(tree, images)
     labels = tuple(name.partition("/")[0] for name in images) if all("/" in name for name in images) else None
     return Listing(tree, tuple(images), labels, tuple(_told_others(others)))
 
@@ -167,7 +167,10 @@ def matching(pattern: str, label: str | None, key: str, *, skip_bad: bool = Fals
         )
     report = _told_others([name for name in names if not is_image(name)])
     if found is None:
+        _refuse_lost(tree, images)
         return Listing(tree, tuple(images), None, tuple(report))
+    images, told, lost = _without_lost(tree, images, skip_bad=skip_bad)
+    report += told
     labels, without, several = {}, [], []
     for name in images:
         told = sorted({_class_of(match) for match in found.finditer(name)} - {""})
@@ -177,7 +180,7 @@ def matching(pattern: str, label: str | None, key: str, *, skip_bad: bool = Fals
             several.append(f"{name} ({', '.join(map(repr, told))})")
         else:
             labels[name] = told[0]
-    faults = []
+    faults = list[str]()
     for files, what in ((without, "no class"), (several, "several classes")):
         if files and skip_bad:
             report.append(_told_left(files, len(images), f"of {what} by {key}.label"))
@@ -189,6 +192,7 @@ def matching(pattern: str, label: str | None, key: str, *, skip_bad: bool = Fals
     if faults:
         way = f"Correct the expression, have {key}.files match others, or leave these out with"
         faults.append(f"{way} data.skip_bad: true.")
+    faults = [*lost, *faults]
     if not labels:
         raise DataError("\n".join(faults or [f"{key}: no file is left to learn from.", *report]))
     return Listing(tree, tuple(labels), tuple(labels.values()), tuple(report), tuple(faults))
@@ -227,6 +231,28 @@ def _apart(tree: Tree) -> tuple[list[str], list[str]]:
     for name in names:
         parts[not is_image(name)].append(name)
     return parts
+
+
+def _without_lost(
+    tree: Tree, names: Sequence[str], *, skip_bad: bool
+) -> tuple[list[str], list[str], list[str]]:
+    """Returns the names behind which there is a file, and a line on the others, as left out or as faults."""
+    lost = [] if tree.is_packed else [name for name in names if not tree.has(name)]
+    if not lost:
+        return list(names), [], []
+    left = set(lost)
+    kept = [name for name in names if name not in left]
+    if skip_bad:
+        return kept, [_told_left(lost, len(names), "behind whose links there is no file")], []
+    what = f"{tree.where}: {count(len(lost), 'name')} of {len(names):,} behind which there is no file"
+    way = "Links lead nowhere: fetch the files, or leave these out with data.skip_bad: true."
+    return kept, [], [f"{what}: {_few(lost)}. {way}"]
+
+
+def _refuse_lost(tree: Tree, names: Sequence[str]) -> None:
+    """Raises a DataError where there is no file behind a name."""
+    if faults := _without_lost(tree, names, skip_bad=False)[2]:
+        raise DataError(faults[0])
 
 
 def _without_images(tree: Tree, others: Sequence[str]) -> str:

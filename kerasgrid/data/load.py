@@ -120,5 +120,6 @@ def load_with_test(config: Any, *, seed: int = 0, doing: Doing = not_told) -> Da
         return with_held_out(rows, others, test.source, in_memory=False)
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
-    report = (*train.report, *test.report, *joined.report)
-    return replace(joined, n_held_out=len(test), report=tuple(dict.fromkeys(report)))
+    part = "test" if config.validation is None else "validation"
+    others = (f"{part}: {line}" for line in test.report if line not in train.report)
+    return replace(joined, n_held_out=len(test), report=(*train.report, *others, *joined.report))

@@ -226,12 +226,17 @@ class Decoder:
 
     def size(self, picture: Picture) -> tuple[tuple[int, int], bool] | None:
         """Returns (height, width) of an image's header, and whether it is grey; None where it is damaged."""
+        found = self.size_or_fault(picture)
+        return None if isinstance(found, str) else found
+
+    def size_or_fault(self, picture: Picture) -> tuple[tuple[int, int], bool] | str:
+        """Returns what `size` does, or what is wrong with the header, as `Bad` has it."""
         try:
             with self._opened(picture) as file, _damage(), _header(file) as image:
                 height, width = image.size if _orientation(image) in _TURNED else image.size[::-1]
                 return (height, width), image.mode in _GREYS
-        except (_BadError, DataError):  # told once it is decoded, or left out
-            return None
+        except (_BadError, DataError) as error:
+            return str(error)
 
     def _decoded(self, picture: Picture) -> np.ndarray:
         with self._opened(picture) as file, _damage(), _header(file) as image:
@@ -397,13 +402,16 @@ def _padded(pixels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     return black
 
 
-def image_of(files: Sequence[Picture], image: Sequence[int] | None, where: str) -> tuple[int, int, int]:
+def image_of(
+    files: Sequence[Picture], image: Sequence[int] | None, where: str, *, skip_bad: bool = True
+) -> tuple[int, int, int]:
     """Returns what image files become, (height, width, channels).
 
     Args:
         files: All of them, at least one.
         image: `data.image`; None to take what all files have, read from their headers.
         where: How a message begins.
+        skip_bad: Whether files whose headers are damaged are no faults, which are told with that of sizes.
 
     Raises:
         DataError: The files are of several sizes; or `image` has other channels than 1, 3 or 4.
@@ -417,12 +425,15 @@ def image_of(files: Sequence[Picture], image: Sequence[int] | None, where: str) 
             )
         return height, width, channels
     sizes: Counter[tuple[int, int]] = Counter()
-    is_grey = True
-    unshaped = Pictures(tuple(files), (1, 1, 1), "stretch", "nearest", False, where)
+    is_grey, bad = True, list[Bad]()
+    unshaped = Pictures(tuple(files), (1, 1, 1), "stretch", "nearest", skip_bad, where)
     with Decoder(unshaped) as decoder, ThreadPoolExecutor(machine.usable_cores()) as pool:
-        for size, has_grey in filter(None, pool.map(decoder.size, files)):
-            sizes[size] += 1
-            is_grey &= has_grey
+        for place, found in enumerate(pool.map(decoder.size_or_fault, files)):
+            if isinstance(found, str):
+                bad.append(Bad(place, found))
+                continue
+            sizes[found[0]] += 1
+            is_grey &= found[1]
     if not sizes:
         raise DataError(f"{where}: none of {count(len(files), 'file')} is an image that can be read.")
     (height, width), _ = sizes.most_common(1)[0]
@@ -430,11 +441,12 @@ def image_of(files: Sequence[Picture], image: Sequence[int] | None, where: str) 
     if len(sizes) > 1:
         common = ", ".join(f"{h} x {w} ({n:,})" for (h, w), n in sizes.most_common(3))
         more = ", ..." if len(sizes) > 3 else ""
-        raise DataError(
+        fault = (
             f"{where}: images of {len(sizes):,} sizes, height x width: {common}{more}. "
             f"Say what they become: data.image: [height, width, {channels}], such as [128, 128, {channels}], "
             "and by data.fit how."
         )
+        refuse(replace(unshaped, faults=(fault,)), bad)
     return height, width, channels
 
 

@@ -219,7 +219,7 @@ def _pictures(
 ) -> Pictures:
     """Returns image files as the samples that they become, or as those trained on are."""
     if trained is None:
-        image = image_of(files, config.image, where)
+        image = image_of(files, config.image, where, skip_bad=config.skip_bad)
     else:
         image = _image_of_trained(trained.images.shape[1:], where)
     how = image, config.fit, config.resample, config.skip_bad

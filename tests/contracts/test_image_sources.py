@@ -428,8 +428,16 @@ def test_files_of_no_class_are_left_out_and_counted_or_told_with_those_that_are_
     if form == "folders":
         train: Any = class_folders()
         bad = "train/cat/00.png"
-        fault = "train: 2 images beside the folders of classes 'cat', 'dog', of no class: x.png, y.png."
-        lines = ["files: 2 images of 14 beside the folders of classes, left out: x.png, y.png"]
+        fault = (
+            "train: 1 name of 15 behind which there is no file: dog/z.png. Links lead nowhere: fetch the files, "
+            "or leave these out with data.skip_bad: true.\n"
+            "train: 2 images beside the folders of classes 'cat', 'dog', of no class: x.png, y.png."
+        )
+        lines = [
+            "files: 1 image of 15 behind whose links there is no file, left out: dog/z.png",
+            "files: 2 images of 14 beside the folders of classes, left out: x.png, y.png",
+        ]
+        os.symlink("nowhere.png", "train/dog/z.png")
         put("train/x.png", 0)
         put("train/y.png", 1)
     else:

@@ -353,6 +353,16 @@ def test_what_they_become_is_asked_for(tmp_path, sizes, image, told):
         image_of(list(map(Picture, files)), image, "photos")
 
 
+def test_damaged_headers_are_told_with_sizes_unless_they_are_left_out(tmp_path):
+    files = [save(coloured(*size), tmp_path / f"{size[0]}.png") for size in ((6, 8), (5, 5))]
+    files.append(tmp_path / "bad.png")
+    files[-1].write_bytes(b"")
+    for skip_bad in (False, True):
+        with pytest.raises(DataError, match="images of 2 sizes") as told:
+            image_of(list(map(Picture, files)), None, "photos", skip_bad=skip_bad)
+        assert ("\n  bad.png is empty\n" in str(told.value)) is not skip_bad
+
+
 def test_what_they_become_is_read_off_their_headers(tmp_path):
     grey = [Picture(save(Image.new("L", (8, 6)), tmp_path / f"{place}.png")) for place in range(3)]
     colour = Picture(save(coloured(), tmp_path / "a.png"))
