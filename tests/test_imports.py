@@ -34,6 +34,10 @@ STEPS = """if True:
     tell()
     kerasgrid.GridSearchCV
     tell()
+    assert {*kerasgrid.__all__, "__version__"} <= {*dir(kerasgrid)}
+    assert all(getattr(kerasgrid, name).__doc__ for name in ("search", "fit", "predict", "Results"))
+    assert kerasgrid.__version__[0].isdigit()
+    tell()
     from kerasgrid.data.load import load_data
     from kerasgrid.config.sections import DataConfig, Folds
     from kerasgrid.data.folds import make_folds
@@ -52,7 +56,7 @@ STEPS = """if True:
 """
 
 
-def test_nothing_but_models_and_training_imports_a_backend_at_the_top_of_a_file(tmp_path):
+def test_nothing_but_models_and_training_imports_a_backend_and_the_package_completes(tmp_path):
     (tmp_path / "nets.py").write_text(NETS)
     (tmp_path / "grid.yaml").write_text(GRID)
     images = np.arange(80, dtype=np.uint8).reshape(20, 2, 2)
@@ -60,7 +64,7 @@ def test_nothing_but_models_and_training_imports_a_backend_at_the_top_of_a_file(
     done = subprocess.run(
         [sys.executable, "-c", STEPS], capture_output=True, text=True, cwd=tmp_path, check=True
     )
-    assert done.stdout.splitlines() == ["[]"] * 5
+    assert done.stdout.splitlines() == ["[]"] * 6
 
 
 REFUSED = {

@@ -167,12 +167,13 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
 
 def _groups_that_meet(n_levels: int, gains: Collection[tuple[int, int]]) -> list[list[int]]:
     """Returns the levels in groups, each of those that pairs join, over others too."""
-    from scipy.sparse.csgraph import connected_components
-
-    joined = np.zeros((n_levels, n_levels), dtype=bool)
-    joined[tuple(zip(*gains, strict=True))] = True
-    n_groups, group_of = connected_components(joined, directed=False)
-    return [np.flatnonzero(group_of == group).tolist() for group in range(n_groups)]
+    group_of = list(range(n_levels))
+    for first, second in gains:
+        if (old := group_of[second]) != group_of[first]:
+            group_of = [group_of[first] if group == old else group for group in group_of]
+    return [
+        [level for level, own in enumerate(group_of) if own == group] for group in dict.fromkeys(group_of)
+    ]
 
 
 def _best(group: Sequence[int], gains: Mapping[tuple[int, int], float]) -> int:
