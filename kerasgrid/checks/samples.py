@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from kerasgrid.checks.draft import Draft
 from kerasgrid.config.sections import Config, DataConfig, IdxPair
 from kerasgrid.data.cache import file_ids
-from kerasgrid.data.decoding import ids_of_files
+from kerasgrid.data.decoding import ids_of_files, telling
 from kerasgrid.data.digests import file_digests
 from kerasgrid.data.glance import Glance, with_chunks, with_files
 from kerasgrid.data.labels import counts_of
@@ -20,7 +20,7 @@ from kerasgrid.data.places import meant
 from kerasgrid.data.sources import find_source, open_stream
 from kerasgrid.errors import DataError
 from kerasgrid.io import digest
-from kerasgrid.records import Dataset
+from kerasgrid.records import Dataset, Doing, not_told
 from kerasgrid.space.space import Space
 from kerasgrid.wording import joined, percent, shell_word, shown_path
 
@@ -71,13 +71,14 @@ class Look:
         return shown_path(picture.path) if picture.member is None else picture.member
 
 
-def look_at(section: DataConfig, data: Dataset) -> Look:
+def look_at(section: DataConfig, data: Dataset, doing: Doing = not_told) -> Look:
     """Looks at samples; of a table at nothing.
 
     Args:
         section: Its `test` is read. Image files of it are compared with those that were trained on as files,
             and are not decoded.
         data: The training data.
+        doing: Is told how far it is, where image files have to be read.
     """
     if data.table is not None:
         return Look(Glance())
@@ -92,7 +93,8 @@ def look_at(section: DataConfig, data: Dataset) -> Look:
         test = stream.pictures.files
         if not files:
             return Look(Glance.of(data), "which image files the samples were is not known any more.")
-        key = _key(sorted({one.path for one in test}))
+        paths = sorted({one.path for one in test})
+        key = _key(paths, telling(doing, "Looking at image files of data.test", len(paths)))
         return Look(Glance.of(data, with_files(files, test), key), None, files, test)
     except DataError as error:
         return Look(Glance.of(data), str(error), files)
@@ -115,8 +117,8 @@ def _files(section: DataConfig, data: Dataset) -> tuple[Picture, ...]:
     return tuple(one for one in found if one is not None) if None not in found else ()
 
 
-def _key(paths: Sequence[Path]) -> str:
-    return digest([own.digest for own in file_digests(paths)])
+def _key(paths: Sequence[Path], tell: Callable[[int], object] = lambda n_done: None) -> str:
+    return digest([own.digest for own in file_digests(paths, tell)])
 
 
 def _paths(test: Any) -> list[Path]:
@@ -126,13 +128,16 @@ def _paths(test: Any) -> list[Path]:
     return [] if path is None else [path]
 
 
-def told_of_samples(draft: Draft, config: Config, data: Dataset, space: Space | None) -> tuple[str, ...]:
+def told_of_samples(
+    draft: Draft, config: Config, data: Dataset, space: Space | None, doing: Doing
+) -> tuple[str, ...]:
     """Looks at samples, and tells what is probably not meant, and how it is shown.
 
     Args:
         config: As in `warnings_of_samples`; and so is `space`.
+        doing: As in `look_at`.
     """
-    look = look_at(draft.data, data)
+    look = look_at(draft.data, data, doing)
     told, seen = warnings_of_samples(config, data, look, space), look.seen
     is_file = os.path.exists(draft.report.source)  # and no dict
     if is_file and (seen.across or seen.shared or seen.grey):

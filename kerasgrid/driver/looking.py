@@ -40,7 +40,7 @@ def write_data_page(
     data = data_of(draft, doing=doing)
     draft.report.finish()
     assert data is not None  # else there were a fault of it
-    look = look_at(draft.data, data)
+    look = look_at(draft.data, data, doing)
     told = warnings_of_samples(draft.config, data, look)
     page = SamplesPage(
         draft.config.name or source.stem,

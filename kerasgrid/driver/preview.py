@@ -277,7 +277,7 @@ def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _
         check_journal(RunPaths(results, draft.config.name))
     with make_executor(draft) as executor:
         prepared = prepare_beside(executor, draft, doing=doing)
-        told = told_of_samples(draft, prepared.config, prepared.data, prepared.space)
+        told = told_of_samples(draft, prepared.config, prepared.data, prepared.space, doing)
         prepared = replace(prepared, warnings=prepared.warnings + told)
         return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft), doing)
 

@@ -129,7 +129,7 @@ def search(
         begins = fresh or not paths.journal.exists()
         prepared = prepare_beside(executor, draft, given, doing=observer.doing, starts=begins)
         if draft.config.data.train is not None:
-            told = told_of_samples(draft, prepared.config, prepared.data, prepared.space)
+            told = told_of_samples(draft, prepared.config, prepared.data, prepared.space, observer.doing)
             prepared = replace(prepared, warnings=prepared.warnings + told)
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
