@@ -332,4 +332,5 @@ def line_places(file: CsvFile, rows: Sequence[int]) -> list[str]:
                 lines[row] = line
                 if len(lines) == len(wanted):
                     break
-    return [f"line {lines[row]:,}" for row in rows]
+    # A blank cell alone in its row is a row in quotes, of which Python's reader does not tell.
+    return [f"line {lines[row]:,}" if row in lines else f"row {row + 1:,}" for row in rows]

@@ -72,8 +72,8 @@ def class_folders(tree: Tree, *, skip_bad: bool = False) -> Listing:
         loose = [name for name in images if "/" not in name]
         lowered = {top.lower(): top for top in tops}
         split = next((lowered[name] for name in sorted(_TRAIN) if name in lowered), None)
-        if not loose and len(tops) > 1 and split is not None and set(lowered) <= _SPLITS:
-            beside = listed([f"{top}/" for top in tops if top != split])
+        if len(tops) > 1 and split is not None and set(lowered) <= _SPLITS:
+            beside = listed([*(f"{top}/" for top in tops if top != split), *loose])
             report.append(
                 f"files: the classes are the folders in {shown_path(tree.path / split)}, beside {beside}, "
                 "which data.test and data.validation may name"
@@ -95,12 +95,13 @@ def class_folders(tree: Tree, *, skip_bad: bool = False) -> Listing:
         raise DataError(
             f"{tree.where}: {count(len(loose), 'image')} and no folders of classes. Where their names tell "
             f"the class: data.train: {{files: {tree.where}/*{PurePosixPath(example).suffix}, label: REGEX}}, "
-            f"such as (cat|dog), which is found in {example}; else the CSV file that names them."
+            f"such as (cat|dog), which is found in {example}; else the CSV file that names them"
+            f"{_of_table(tree, others, ': ')}."
         )
     if len(tops) < 2:
         raise DataError(
             f"{tree.where}: all {count(len(images), 'image')} are in the folder {tops[0]}/. At least two "
-            "classes, a folder each, are needed to learn from."
+            f"classes, a folder each, are needed to learn from.{_of_table(tree, others)}"
         )
     if loose and skip_bad:
         report.append(_told_left(loose, len(images), "beside the folders of classes"))
@@ -126,7 +127,6 @@ def all_images(tree: Tree) -> Listing:
     images, others = _apart(tree)
     if not images:
         raise DataError(_without_images(tree, others))
-    _refuse_lost(tree, images)
     labels = tuple(name.partition("/")[0] for name in images) if all("/" in name for name in images) else None
     return Listing(tree, tuple(images), labels, tuple(_told_others(others)))
 
@@ -167,7 +167,6 @@ def matching(pattern: str, label: str | None, key: str, *, skip_bad: bool = Fals
         )
     report = _told_others([name for name in names if not is_image(name)])
     if found is None:
-        _refuse_lost(tree, images)
         return Listing(tree, tuple(images), None, tuple(report))
     images, told, lost = _without_lost(tree, images, skip_bad=skip_bad)
     report += told
@@ -190,8 +189,8 @@ def matching(pattern: str, label: str | None, key: str, *, skip_bad: bool = Fals
                 f"{tree.where} {'is' if len(files) == 1 else 'are'} of {what}: {_few(files)}."
             )
     if faults:
-        way = f"Correct the expression, have {key}.files match others, or leave these out with"
-        faults.append(f"{way} data.skip_bad: true.")
+        way, skip = f"Correct the expression, have {key}.files match others", "data.skip_bad: true"
+        faults.append(f"{way}." if key == "data.test" else f"{way}, or leave these out with {skip}.")
     faults = [*lost, *faults]
     if not labels:
         raise DataError("\n".join(faults or [f"{key}: no file is left to learn from.", *report]))
@@ -249,21 +248,23 @@ def _without_lost(
     return kept, [], [f"{what}: {_few(lost)}. {way}"]
 
 
-def _refuse_lost(tree: Tree, names: Sequence[str]) -> None:
-    """Raises a DataError where there is no file behind a name."""
-    if faults := _without_lost(tree, names, skip_bad=False)[2]:
-        raise DataError(faults[0])
-
-
 def _without_images(tree: Tree, others: Sequence[str]) -> str:
     """Returns what is said of a folder that has no images."""
     suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
-    tables = [name for name in others if name.lower().endswith(_TABLES)]
-    table = next((name for name in tables if "train" in name.lower()), tables[0] if tables else None)
-    way = "" if table is None else f" Of a CSV file give its name: {tree.where}/{table}."
+    way = _of_table(tree, others)
     if tree.is_packed and any(name.lower().endswith(".zip") for name in others):
         way = f" A .zip in a .zip is not read: unpack {tree.where}, and name what comes out."
     return f"{tree.where}: no images ({suffixes}) in it or below: there {_what_is_there(others)}.{way}"
+
+
+def _of_table(tree: Tree, others: Sequence[str], colon: str | None = None) -> str:
+    """Returns which CSV file may be meant, after a colon or as a sentence; an empty text without one."""
+    tables = [name for name in others if name.lower().endswith(_TABLES)]
+    table = next((name for name in tables if "train" in name.lower()), tables[0] if tables else None)
+    if table is None:
+        return ""
+    path = f"{tree.where}/{table}"
+    return f" Of a CSV file give its name: {path}." if colon is None else f"{colon}{path}"
 
 
 def _what_is_there(names: Sequence[str]) -> str:

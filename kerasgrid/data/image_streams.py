@@ -67,9 +67,9 @@ def ids_of(names: Sequence[str], sample: Path | None) -> tuple[list[str], str]:
     told, like = _unique(ways)[0], ""
     for column in [] if sample is None else _columns_of(sample):
         known = set(map(_plain, column))
-        for folder in map(str, reversed(PurePosixPath(column[0]).parents) if column else ()):
-            if folder != ".":  # in which the sample says that the images are
-                ways |= {f"{way} in {folder}": [f"{folder}/{id}" for id in ways[way]] for way in _PATHS}
+        for match in re.finditer("/", column[0] if column else ""):
+            folder = column[0][: match.end()]  # in which the sample says that the images are
+            ways |= {f"{way} in {folder}": [folder + id for id in ways[way]] for way in _PATHS}
         unique = _unique(ways)
         shared = {way: len(known & set(map(_plain, ways[way]))) for way in unique}
         best = max(unique, key=lambda way: shared[way])

@@ -50,13 +50,15 @@ def _load(
     name: str | None = None,
     trained: Dataset | None = None,
     doing: Doing = not_told,
+    part: str = "train",
 ) -> Dataset:
     """Returns samples that need not be all that is to be learnt from, as those of a test set.
 
     Args:
         trained: The training data, where these are rows that are held out.
+        part: The key of them in the section `data`.
     """
-    source = find_source(config, trained)
+    source = find_source(config, trained, f"data.{part}")
     where = name or source.name
     digests = source.digests(doing)
     key = {"files": digests, "options": source.options}
@@ -111,8 +113,9 @@ def load_with_test(config: Any, *, seed: int = 0, doing: Doing = not_told) -> Da
     """
     train, other = load_data(config, seed=seed, doing=doing), config.validation or config.test
     check_other(config, other, train)
+    part = "test" if config.validation is None else "validation"
     as_train = {"train": other, "test": config.train, "validation": None, "subset": None}
-    test = _load(config.model_copy(update=as_train), seed, trained=train, doing=doing)
+    test = _load(config.model_copy(update=as_train), seed, trained=train, doing=doing, part=part)
     check_held_out(train, test, train.source, test.source)
 
     def join() -> Samples:
@@ -120,6 +123,5 @@ def load_with_test(config: Any, *, seed: int = 0, doing: Doing = not_told) -> Da
         return with_held_out(rows, others, test.source, in_memory=False)
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
-    part = "test" if config.validation is None else "validation"
     others = (f"{part}: {line}" for line in test.report if line not in train.report)
     return replace(joined, n_held_out=len(test), report=(*train.report, *others, *joined.report))

@@ -103,18 +103,19 @@ class Source:
         return [own.digest for own in file_digests(self.files, tell)]
 
 
-def find_source(config: Any, trained: Dataset | None = None) -> Source:
+def find_source(config: Any, trained: Dataset | None = None, key: str = "data.train") -> Source:
     """Returns the source that a config's `train` names.
 
     Args:
         config: The config's data section.
         trained: The training data, where these are rows that are held out.
+        key: What messages call it.
 
     Raises:
         DataError: It names no kind of source.
         NotBuiltError: A kind that this version does not read yet.
     """
-    source = _found(config, trained)
+    source = _found(config, trained, key)
     packed = [archive_on_way(path) for path in source.files]
     members = [found[1] for found in packed if found is not None and found[1]]
     if not members:
@@ -125,18 +126,18 @@ def find_source(config: Any, trained: Dataset | None = None) -> Source:
     )
 
 
-def _found(config: Any, trained: Dataset | None) -> Source:
+def _found(config: Any, trained: Dataset | None, key: str) -> Source:
     """Returns the source that a config's `train` names, whose files may be paths into a .zip."""
     train = config.train
     image = None if config.image is None else tuple(int(size) for size in config.image)
     options: dict[str, Any] = {"image": None if image is None else list(image)}
     if isinstance(train, (list, tuple)):
-        raise NotBuiltError(f"data.train: a list of files is not built yet. Give {_KINDS}.")
+        raise NotBuiltError(f"{key}: a list of files is not built yet. Give {_KINDS}.")
     if isinstance(train, ImagePattern):
-        listing = matching(train.files, train.label, "data.train", skip_bad=config.skip_bad)
+        listing = matching(train.files, train.label, key, skip_bad=config.skip_bad)
         if listing.labels is None:
             raise DataError(
-                "data.train.label is missing: a regular expression that finds the class in a file's path, "
+                f"{key}.label is missing: a regular expression that finds the class in a file's path, "
                 "such as (cat|dog). Where folders are called as their classes, name the folder that these "
                 "are in."
             )
@@ -160,10 +161,10 @@ def _found(config: Any, trained: Dataset | None) -> Source:
         )
     if path.suffix.lower() == ".npy":
         raise DataError(
-            f"{shown_path(path)}: holds one array, and labels are needed beside it: data.train: {{images: "
+            f"{shown_path(path)}: holds one array, and labels are needed beside it: {key}: {{images: "
             f"{path.name}, labels: FILE.npy}}."
         )
-    raise _unknown(path, "data.train is a kind", _KINDS)
+    raise _unknown(path, f"{key} is a kind", _KINDS)
 
 
 def _pair_source(

@@ -650,6 +650,20 @@ def test_a_csv_in_a_zip_names_files_in_the_one_beside_it():
     assert "files: 'id' names files in train.zip/train, with .png" in data.report
 
 
+def test_what_lies_beside_train_and_test_is_no_class():
+    put_all("set/train/{name}/{row}.png")
+    put("set/test/0.png", 0)
+    put("set/logo.png", 0)
+    data = load_data(section("set", skip_bad=True))
+    assert (len(data), data.target.names) == (N, NAMES)
+    assert "beside 'test/', 'logo.png', which" in data.report[0]
+
+
+def test_what_is_missing_of_rows_that_are_held_out_is_told_by_their_key():
+    with pytest.raises(DataError, match=r"^data\.validation\.label is missing"):
+        load_with_test(section(flat(), validation=ImagePattern(files="photos/*.png")))
+
+
 def test_folders_without_images_are_told():
     class_folders()
     Path("train/cow").mkdir()
@@ -682,11 +696,11 @@ def sample(ids: list[Any], path="sample_submission.csv") -> None:
         (["a7", "b8"], ["7", "8"], "numbers in their names, as sample_submission.csv has them"),
         (["007", "008"], ["7", "8"], "names without suffix, as sample_submission.csv has them"),
         (["x/1", "y/1"], ["x/1", "y/1"], "paths without suffix, as sample_submission.csv has them"),
-        (["a7", "b8"], ["test/a7.png", "test/b8.png"], "paths in test, as sample_submission.csv has them"),
+        (["a7", "b8"], ["test/a7.png", "test/b8.png"], "paths in test/, as sample_submission.csv has them"),
         (
             ["x/1", "x/2"],
             ["../x/1", "../x/2"],
-            "paths without suffix in .., as sample_submission.csv has them",
+            "paths without suffix in ../, as sample_submission.csv has them",
         ),
         (["x/1", "y/1"], None, "paths without suffix"),
         (["a7", "b8"], None, "names without suffix"),
