@@ -463,7 +463,7 @@ def small(text: str) -> str:
     return text.replace('"space": {', '"executor": {"kind": "inline"}, "space": {')
 
 
-SPACE = re.compile(r"(?<=\nspace:)[^\n]*\n(?:[ \t]+[^\n]*\n?|\n)+")
+SPACE = re.compile(r"(?<=\nspace:)[^\n]*\n(?:[ \t]+[^\n]*\n?|\n)*")
 THIRD = re.compile(r"\[([\w.\"]+, [\w.\"]+), [\w.\", ]+\]")
 """A list of scalars of which there are more than two."""
 OF_GRAPHS = re.compile(
