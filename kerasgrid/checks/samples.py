@@ -91,11 +91,10 @@ def look_at(section: DataConfig, data: Dataset, doing: Doing = not_told) -> Look
             chunks = with_chunks(chunk.images for chunk in stream.chunks())
             return Look(Glance.of(data, chunks, _key(_paths(section.test))))
         test = stream.pictures.files
-        if not files:
-            return Look(Glance.of(data), "which image files the samples were is not known any more.")
         paths = sorted({one.path for one in test})
         key = _key(paths, telling(doing, "Looking at image files of data.test", len(paths)))
-        return Look(Glance.of(data, with_files(files, test), key), None, files, test)
+        left_out = None if files else "which files the samples trained on were is not known."
+        return Look(Glance.of(data, with_files(files, test), key), left_out, files, test)
     except DataError as error:
         return Look(Glance.of(data), str(error), files)
 
@@ -183,6 +182,12 @@ def warnings_of_samples(
             f"{seen.n_shared:,} of {seen.n_test:,} test samples {_are(seen.n_shared)} among the training "
             f"samples too, such as {_pairs([(look.name(a), look.name_of_test(b)) for a, b in seen.shared])}: "
             "scores there are too high."
+        )
+    if seen.n_damaged:
+        such = joined([look.name_of_test(place) for place in seen.damaged[:_TOLD]])
+        found.append(
+            f"{seen.n_damaged:,} of {seen.n_test:,} image files of data.test cannot be decoded, such as "
+            f"{such}: predict needs each of them. Fetch them again."
         )
     if seen.n_grey:
         if seen.n_grey == n:

@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kerasgrid.data.archives import member_digests
 from kerasgrid.data.arrays import CHUNK_BYTES
 from kerasgrid.data.digests import file_digests
-from kerasgrid.data.pictures import Picture
+from kerasgrid.data.pictures import Picture, damaged_headers
 from kerasgrid.errors import StorageError
 from kerasgrid.io import ARRAY_DAMAGE, read_json, write_json
 from kerasgrid.records import Dataset
 
-FORMAT = 1
+FORMAT = 2
 FILE = "glance.json"
 """Beside the samples in their folder, which holds nothing else that is looked at by name."""
 MOST = 24
@@ -33,8 +33,24 @@ _PIECES, _PIECE_BYTES = 8, 512
 _GREY_POINTS = 64
 
 Pairs = tuple[tuple[int, int], ...]
-Compare = Callable[[np.ndarray, np.ndarray], tuple[int, list[tuple[int, int]]]]
-"""Takes training samples and their keys; returns how many a test set has, and pairs of equal ones."""
+
+
+class Compared(NamedTuple):
+    """What a test set has.
+
+    Attributes:
+        n: Its samples.
+        pairs: Of a training sample and an equal one there, by their places.
+        damaged: Image files there whose headers cannot be read.
+    """
+
+    n: int
+    pairs: list[tuple[int, int]]
+    damaged: list[int]
+
+
+Compare = Callable[[np.ndarray, np.ndarray], Compared]
+"""Takes training samples and their keys, and compares them with a test set."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,8 @@ class Glance:
         n_test: Samples of the test set; None where it was not looked at.
         n_shared: Those that a training sample equals.
         shared: Pairs of a training sample and one of the test set, by its place there.
+        n_damaged: Image files of the test set whose headers cannot be read.
+        damaged: Such files, by their places.
     """
 
     n_across: int = 0
@@ -62,6 +80,8 @@ class Glance:
     n_test: int | None = None
     n_shared: int = 0
     shared: Pairs = ()
+    n_damaged: int = 0
+    damaged: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, data: Dataset, compare: Compare | None = None, key: Any = None) -> Glance:
@@ -105,8 +125,9 @@ class Glance:
         if data.n_held_out:
             compare = with_chunks(_chunks(data.images[n_train:]))
         if compare is not None:
-            n_test, shared = compare(images, keys)
-            given |= {"n_test": n_test, "n_shared": len(shared), "shared": tuple(shared[:MOST])}
+            test = compare(images, keys)
+            given |= {"n_test": test.n, "n_shared": len(test.pairs), "shared": tuple(test.pairs[:MOST])}
+            given |= {"n_damaged": len(test.damaged), "damaged": tuple(test.damaged[:MOST])}
         return cls(again=tuple(again[:MOST]), **given)
 
 
@@ -119,7 +140,7 @@ def _kept(path: Path, asked: Mapping[str, Any]) -> Glance | None:
         given = dict(found["found"])
         for name in ("across", "again", "shared"):
             given[name] = tuple((int(one), int(other)) for one, other in given[name])
-        return Glance(**{**given, "grey": tuple(given["grey"])})
+        return Glance(**{**given, "grey": tuple(given["grey"]), "damaged": tuple(given["damaged"])})
     except (*ARRAY_DAMAGE, AttributeError):
         return None
 
@@ -174,16 +195,16 @@ def with_chunks(chunks: Iterable[np.ndarray]) -> Compare:
 def with_files(trained: Sequence[Picture], test: Sequence[Picture]) -> Compare:
     """Returns what compares the image files of samples, in their order, with those of a test set.
 
-    They are compared as files are, without being decoded.
+    They are compared as files are, without being decoded; of those of the test set the headers are read.
     """
 
-    def compare(images: np.ndarray, keys: np.ndarray) -> tuple[int, list[tuple[int, int]]]:
+    def compare(images: np.ndarray, keys: np.ndarray) -> Compared:
         first: dict[str, int] = {}
         for place, content in enumerate(_contents(trained)):
             if content is not None:
                 first.setdefault(content, place)
         pairs = [(first[own], place) for place, own in enumerate(_contents(test)) if own in first]
-        return len(test), pairs
+        return Compared(len(test), pairs, [one.place for one in damaged_headers(test)])
 
     return compare
 
@@ -204,10 +225,8 @@ def _contents(files: Sequence[Picture]) -> list[str | None]:
     return [found[one.path, one.member] for one in files]
 
 
-def _shared(
-    test: Iterable[np.ndarray], images: np.ndarray, keys: np.ndarray
-) -> tuple[int, list[tuple[int, int]]]:
-    """Returns how many samples a test set has, and pairs of a training sample and one that equals it."""
+def _shared(test: Iterable[np.ndarray], images: np.ndarray, keys: np.ndarray) -> Compared:
+    """Returns what a test set has, of which no sample is a file of its own."""
     n_test, alike = 0, []
     known = np.unique(keys)
     for chunk in test:
@@ -222,7 +241,7 @@ def _shared(
     first: dict[bytes, int] = {}
     for row in wanted.tolist():
         first.setdefault(_whole(images[row]), row)
-    return n_test, [(first[whole], place) for _, whole, place in alike if whole in first]
+    return Compared(n_test, [(first[whole], place) for _, whole, place in alike if whole in first], [])
 
 
 def _grey_rows(images: np.ndarray) -> np.ndarray:

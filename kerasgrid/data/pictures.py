@@ -427,13 +427,12 @@ def image_of(
     sizes: Counter[tuple[int, int]] = Counter()
     is_grey, bad = True, list[Bad]()
     unshaped = Pictures(tuple(files), (1, 1, 1), "stretch", "nearest", skip_bad, where)
-    with Decoder(unshaped) as decoder, ThreadPoolExecutor(machine.usable_cores()) as pool:
-        for place, found in enumerate(pool.map(decoder.size_or_fault, files)):
-            if isinstance(found, str):
-                bad.append(Bad(place, found))
-                continue
-            sizes[found[0]] += 1
-            is_grey &= found[1]
+    for place, found in enumerate(_headers(files)):
+        if isinstance(found, str):
+            bad.append(Bad(place, found))
+            continue
+        sizes[found[0]] += 1
+        is_grey &= found[1]
     if not sizes:
         raise DataError(f"{where}: none of {count(len(files), 'file')} is an image that can be read.")
     (height, width), _ = sizes.most_common(1)[0]
@@ -448,6 +447,18 @@ def image_of(
         )
         refuse(replace(unshaped, faults=(fault,)), bad)
     return height, width, channels
+
+
+def _headers(files: Sequence[Picture]) -> Iterator[tuple[tuple[int, int], bool] | str]:
+    """Yields what each header says, as `Decoder.size_or_fault` does."""
+    unshaped = Pictures(tuple(files), (1, 1, 1), "stretch", "nearest", False, "")
+    with Decoder(unshaped) as decoder, ThreadPoolExecutor(machine.usable_cores()) as pool:
+        yield from pool.map(decoder.size_or_fault, files)
+
+
+def damaged_headers(files: Sequence[Picture]) -> list[Bad]:
+    """Returns the image files that cannot be decoded as far as their headers show."""
+    return [Bad(place, found) for place, found in enumerate(_headers(files)) if isinstance(found, str)]
 
 
 def decode_chunks(pictures: Pictures, n: int) -> Iterator[np.ndarray]:

@@ -100,10 +100,10 @@ class SamplesPage:
         yield Bullets(self.told) if self.told else Paragraph("Nothing was found.")
         if self.data.table is not None:
             yield Note("Rows of a table are not compared with each other.")
-        elif seen.n_test is not None:
-            yield Note(f"The test set has {seen.n_test:,} samples, each of which was compared with these.")
         elif self.left_out is not None:
             yield Note(f"The test set was not compared with these: {self.left_out}")
+        elif seen.n_test is not None:
+            yield Note(f"The test set has {seen.n_test:,} samples, each of which was compared with these.")
         if not self._images:
             return
         pairs = [(self._named(row), row) for pair in seen.across[:_MOST_PAIRS] for row in pair]

@@ -83,6 +83,11 @@ def test_a_rare_label_is_told_and_numbers_have_none():
             "there are too high.",
         ),
         (
+            Glance(n_test=40, n_damaged=2, damaged=(3, 4)),
+            "2 of 40 image files of data.test cannot be decoded, such as 3 of the test set and 4 of the "
+            "test set: predict needs each of them. Fetch them again.",
+        ),
+        (
             Glance(n_grey=2, grey=(5, 8)),
             "2 of 100 images are grey (2.0%), and the others coloured, such as 5 and 8: a net may learn what "
             "is grey in the place of what is shown.",

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kerasgrid.data import glance
 from kerasgrid.data.glance import FILE, Glance, with_chunks, with_files
@@ -116,10 +117,13 @@ def test_image_files_are_compared_as_files(tmp_path):
     """Those in a .zip too."""
     for place in range(N):
         (tmp_path / f"{place}.png").write_bytes(b"%d" % (place % 50))
+    Image.new("L", (2, 2)).save(tmp_path / "good.png")
     with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
         archive.writestr("a.png", b"7")
         archive.writestr("b.png", b"none")
     files = [Picture(tmp_path / f"{place}.png") for place in range(N)]
     test = [Picture(tmp_path / "test.zip", "b.png"), Picture(tmp_path / "test.zip", "a.png"), files[55]]
+    test.append(Picture(tmp_path / "good.png"))
     found = Glance.of(dataset(images()), with_files(files, test), "test")
-    assert (found.n_test, found.shared) == (3, ((7, 1), (5, 2)))
+    assert (found.n_test, found.shared) == (4, ((7, 1), (5, 2)))
+    assert (found.n_damaged, found.damaged) == (3, (0, 1, 2))
