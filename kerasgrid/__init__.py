@@ -21,16 +21,22 @@ if TYPE_CHECKING:  # what is imported when it is asked for, as checkers and edit
     from kerasgrid.driver.search import search as search
     from kerasgrid.errors import KerasgridError as KerasgridError
     from kerasgrid.estimators.classifier import KerasClassifier as KerasClassifier
-    from kerasgrid.estimators.grid_search import GridSearchCV as GridSearchCV
     from kerasgrid.estimators.regressor import KerasRegressor as KerasRegressor
+    from kerasgrid.estimators.searches import GridSearchCV as GridSearchCV
+    from kerasgrid.estimators.searches import HalvingGridSearchCV as HalvingGridSearchCV
+    from kerasgrid.estimators.searches import HalvingRandomSearchCV as HalvingRandomSearchCV
+    from kerasgrid.estimators.searches import RandomizedSearchCV as RandomizedSearchCV
     from kerasgrid.run.observer import Observer as Observer
 
 _HOMES = {
-    "GridSearchCV": "kerasgrid.estimators.grid_search",
+    "GridSearchCV": "kerasgrid.estimators.searches",
+    "HalvingGridSearchCV": "kerasgrid.estimators.searches",
+    "HalvingRandomSearchCV": "kerasgrid.estimators.searches",
     "KerasClassifier": "kerasgrid.estimators.classifier",
     "KerasRegressor": "kerasgrid.estimators.regressor",
     "KerasgridError": "kerasgrid.errors",
     "Observer": "kerasgrid.run.observer",
+    "RandomizedSearchCV": "kerasgrid.estimators.searches",
     "Results": "kerasgrid.driver.results",
     "compare": "kerasgrid.driver.comparing",
     "encode": "kerasgrid.delivery.models",

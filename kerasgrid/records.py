@@ -176,7 +176,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Fold:
-    """One split of the samples; index arrays, int64, sorted.
+    """One split of the samples; index arrays, int64, sorted but where an estimator is given it otherwise.
 
     Attributes:
         index: The fold's place, from 0; WHOLE for all of the training data.

@@ -39,6 +39,8 @@ def data_of(
         doing: Is told how far the decoding of image files is.
     """
     report, config = draft.report, draft.config
+    if given.read is not None:
+        return given.read.samples
     if given.X is not None:
         if config.data.train is not None:
             report.add("data.train", "is given, and so are arrays: keep one of them.")

@@ -27,6 +27,8 @@ def folds_of(draft: Draft, data: Dataset | None, given: Given = NOTHING) -> list
     report, search = draft.report, draft.config.search
     if data is None:
         return []
+    if given.read is not None:
+        return list(given.read.folds)
     where, *others = _ways(draft, given) or ["search.folds"]
     if others:
         report.add(where, f"says what is held out, and so does {joined(others)}: keep one of them.")

@@ -26,7 +26,7 @@ from kerasgrid.data.arrays import check_memory
 from kerasgrid.data.cache import array_digest
 from kerasgrid.data.encoding import width
 from kerasgrid.data.folds import NEEDS, folds_fingerprint, is_default, settled
-from kerasgrid.data.in_memory import NOTHING, Given
+from kerasgrid.data.in_memory import NOTHING, Given, Read
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import fault_of_data, n_trained, with_samples
@@ -181,6 +181,7 @@ class Prepared(Trainable):
         cv: The name of the splitter that has made the folds in Python; None where the config says how.
         scores: What is recorded beside the objective.
         scorers: Functions of these that were given in Python, by their names.
+        read: What an estimator has read, whose fits they are; None for a search's own.
     """
 
     folds: tuple[Fold, ...]
@@ -190,6 +191,7 @@ class Prepared(Trainable):
     cv: str | None = None
     scores: tuple[Objective, ...] = ()
     scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    read: Read | None = None
 
     @property
     def functions(self) -> tuple[Callable[..., Any], ...]:
@@ -280,7 +282,7 @@ def prepare(
     draft = source if isinstance(source, Draft) else read_draft(source, overrides)
     report, are_all = draft.report, draft.report.is_settled("params", "space")
     _check_not_built(draft)
-    asked = None if given.X is None else _model(draft, ask)
+    asked = None if given.X is None and given.read is None else _model(draft, ask)
     data = data_of(draft, given, numbers=_told_as_numbers(draft, asked and asked[1]), doing=doing)
     draft = _with_objective(draft, data)
     folds = folds_of(draft, data, given)
@@ -290,7 +292,7 @@ def prepare(
         if folds:
             draft = replace(draft, config=with_samples(draft.config, n_trained(draft.config, folds)))
     model, signature, declared = asked or _model(draft, ask)
-    space = space_of(draft, declared)
+    space = space_of(draft, declared if given.read is None else {})
     objective, scores = _objective(draft, data), _scores(draft, data)
     _check_own_scores(draft, objective, scores)
     _check_thresholds(draft, data, objective, scores)
@@ -306,8 +308,9 @@ def prepare(
     assert signature is not None
     assert objective is not None
     parts = draft.config, data, space, model, signature, draft.base, report, tuple(folds), objective
-    cv = None if given.cv is None else type(given.cv).__name__
-    prepared = Prepared(*parts, warnings, looks_at_val, cv, scores, draft.scorers)
+    own = given.cv if given.read is None else given.read.folds
+    cv = None if own is None else type(own).__name__
+    prepared = Prepared(*parts, warnings, looks_at_val, cv, scores, draft.scorers, given.read)
     return replace(prepared, warnings=warnings + warnings_of_rungs(prepared.task))
 
 

@@ -515,8 +515,8 @@ def save_folds(path: Path, folds: Sequence[Fold], n_samples: int, fingerprint: s
     """
     arrays: dict[str, Any] = {"n_samples": np.array(n_samples, _INT64), "fingerprint": np.array(fingerprint)}
     for fold in folds:
-        arrays[f"train_{fold.index}"] = _rows(fold.train)
-        arrays[f"test_{fold.index}"] = _rows(fold.test)
+        arrays[f"train_{fold.index}"] = fold.train.astype(_INT64)
+        arrays[f"test_{fold.index}"] = fold.test.astype(_INT64)
     write_arrays(path, arrays)
 
 
@@ -558,7 +558,8 @@ def load_folds(path: Path, n_samples: int, source: str, told: str | None = None)
                 raise RunError(
                     f"{where}, fold {fold.index}: damaged: its rows are not rows of the data. {_WAYS}"
                 )
-        if np.intersect1d(fold.train, fold.test, assume_unique=True).size:
+        holds_out = len(fold.train) < n_samples  # else it looks at some of what it trains on
+        if holds_out and np.intersect1d(fold.train, fold.test, assume_unique=True).size:
             raise RunError(f"{where}, fold {fold.index}: damaged: it trains on rows it tests on. {_WAYS}")
     if told is not None and folds_fingerprint(folds) != told:
         raise RunError(f"{where}: its folds are not those that the search has trained on. {_WAYS}")
@@ -566,15 +567,11 @@ def load_folds(path: Path, n_samples: int, source: str, told: str | None = None)
 
 
 def _whole(rows: np.ndarray, n_samples: int) -> bool:
-    """Says whether these are rows: int64, sorted, without repeats, at least one, within the data."""
-    return (
-        rows.dtype == _INT64
-        and rows.ndim == 1
-        and rows.size > 0
-        and rows[0] >= 0
-        and rows[-1] < n_samples
-        and bool((np.diff(rows) > 0).all())
-    )
+    """Says whether these are rows: int64, without repeats, at least one, within the data."""
+    if rows.dtype != _INT64 or rows.ndim != 1 or not rows.size:
+        return False
+    rows = np.sort(rows)
+    return rows[0] >= 0 and rows[-1] < n_samples and bool((np.diff(rows) > 0).all())
 
 
 def _rows(rows: np.ndarray) -> np.ndarray:

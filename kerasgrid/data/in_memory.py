@@ -23,7 +23,7 @@ from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels, samples_of
 from kerasgrid.data.roles import Roles, told_times
 from kerasgrid.errors import DataError, brief
-from kerasgrid.records import Dataset, Table
+from kerasgrid.records import Dataset, Fold, Table
 from kerasgrid.wording import listed
 
 _COLLECT = "Collect its batches into arrays: X, y = (np.concatenate(part) for part in zip(*{}))."
@@ -67,6 +67,26 @@ _ARRAY_WORDS = "Arrays, data frames and lists of numbers hold."
 
 
 @dataclass(frozen=True, eq=False)
+class Read:
+    """What an estimator has read of X and y, whose fits are those of a search.
+
+    They are such as it trains by itself: a `build(hp)` takes its own defaults, and what is drawn depends on
+    no split's place. The predictions of all of them are kept.
+
+    Attributes:
+        samples: All that are trained on or held out.
+        folds: How they are split.
+        keeps_weights: Whether the weights of each fit are kept.
+        keeps_trained: Whether what each fit says of the samples that it was trained on is.
+    """
+
+    samples: Dataset
+    folds: tuple[Fold, ...]
+    keeps_weights: bool = False
+    keeps_trained: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Given:
     """What is given in Python beside a config; each None where it is not.
 
@@ -77,6 +97,7 @@ class Given:
         sample_weight: (sample,), what each counts in the loss of training, as `data.weight`.
         validation_data: (X, y) or (X, y, sample_weight), the rows that are held out, as `data.validation`.
         cv: A splitter of scikit-learn's, or an iterable of (train, test), in the place of `search.folds`.
+        read: What an estimator has read, in the place of all others.
     """
 
     X: Any = None
@@ -85,6 +106,7 @@ class Given:
     sample_weight: Any = None
     validation_data: Any = None
     cv: Any = None
+    read: Read | None = None
 
 
 NOTHING = Given()

@@ -154,10 +154,11 @@ class Leaders:
 
     Args:
         direction: max or min.
+        keeps_all: Whether the files of trials that fall behind stay.
     """
 
-    def __init__(self, paths: RunPaths, direction: str) -> None:
-        self.paths = paths
+    def __init__(self, paths: RunPaths, direction: str, keeps_all: bool = False) -> None:
+        self.paths, self._keeps_all = paths, keeps_all
         self._sign = -1 if direction == "max" else 1
         self._ranked: list[tuple[float, int]] = []
 
@@ -168,7 +169,8 @@ class Leaders:
             return
         bisect.insort(self._ranked, (self._sign * score, trial_id))
         if len(self._ranked) > N_LEADERS:
-            for job in state.jobs_of(self._ranked.pop()[1]):
+            _, behind = self._ranked.pop()
+            for job in () if self._keeps_all else state.jobs_of(behind):
                 discard(self.paths.prediction(*job))
 
     def part(self, job: JobId, fold: Fold, n_outputs: int) -> np.ndarray | None:

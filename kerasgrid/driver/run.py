@@ -85,7 +85,7 @@ class Run:
             self._file = ResultsFile(self.prepared, paths, self.folds)
             direction = prepared.objective.direction
             self.state = RunState(len(self.folds), prepared.config.search.repeats, direction)
-            self._leaders = Leaders(paths, direction)
+            self._leaders = Leaders(paths, direction, keeps_all=prepared.read is not None)
             self._models = FoldModels(paths, direction, prepared.config.search.keep_models)
             self._replay()
             self._ended_before = frozenset(self.state.ended)

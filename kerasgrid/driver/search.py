@@ -7,8 +7,8 @@ back to the journal. Resuming is the same: what the journal knows is answered fr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,17 +16,18 @@ from typing import Any
 
 from kerasgrid import executors
 from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_scale
-from kerasgrid.checks.draft import read_draft
+from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.checks.samples import told_of_samples
 from kerasgrid.config.sections import MOST_WORKERS
 from kerasgrid.console import warn
-from kerasgrid.data.in_memory import Given
+from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.driver.budget import Budget, remember
 from kerasgrid.driver.identity import check_journal, is_begun_otherwise
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.run import Run
 from kerasgrid.engines import ENGINES
+from kerasgrid.engines.base import Proposal
 from kerasgrid.errors import JournalError, LockedError, RefusedError, ReplayError, StorageError, spoken
 from kerasgrid.locks import FolderLock
 from kerasgrid.planning.packing import Graphs, Planner
@@ -39,9 +40,9 @@ from kerasgrid.planning.workers import (
     environment,
     make_executor,
     make_recipe,
-    needs_this_process,
     prepare_beside,
     threads_of,
+    why_not_sent,
 )
 from kerasgrid.records import (
     CheckpointRecord,
@@ -52,6 +53,7 @@ from kerasgrid.records import (
     Pack,
     RungRecord,
     StopRecord,
+    Trial,
 )
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths, move_aside
@@ -117,17 +119,53 @@ def search(
         StorageError: The disk is full; what was journalled is intact.
     """
     given = Given(X, y, groups, sample_weight, validation_data, cv)
-    most = None if cv is None else MOST_WORKERS  # how many fits there are is known when it has split
     draft = read_draft(config, overrides, None if fresh else results)
+    with opened(
+        draft,
+        given,
+        results,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        observer=observer,
+        checkpoint_interval_s=checkpoint_interval_s,
+    ) as session:
+        session.run_engine()
+    return session.results
+
+
+@contextmanager
+def opened(
+    draft: Draft,
+    given: Given = NOTHING,
+    results: str | Path = "results",
+    *,
+    executor: executors.Executor | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    observer: Observer | None = None,
+    checkpoint_interval_s: float = 30.0,
+) -> Iterator[Session]:
+    """Opens a session of a search, and ends it: what was journalled is in its results then.
+
+    Args:
+        draft: The search's.
+        given: What is given in Python beside it.
+        results: As in `search`, and so are the others.
+        executor: Where fits run, which stays open; None for what the draft asks for.
+
+    Raises:
+        KerasgridError: As in `search`.
+    """
+    most = None if given.cv is None else MOST_WORKERS  # how many fits there are is known when it has split
     paths = RunPaths(Path(results), draft.config.name)
-    observer = observer or in_notebook() or _Warning()
+    observer = observer or in_notebook() or OnlyWarnings()
     paths.check_own()
     if not fresh:
         check_journal(paths)
     with ExitStack() as stack:
-        executor = stack.enter_context(make_executor(draft, most=most))
+        used = executor or stack.enter_context(make_executor(draft, most=most))
         begins = fresh or not paths.journal.exists()
-        prepared = prepare_beside(executor, draft, given, doing=observer.doing, starts=begins)
+        prepared = prepare_beside(used, draft, given, doing=observer.doing, starts=begins)
         if draft.config.data.train is not None:
             told = told_of_samples(draft, prepared.config, prepared.data, prepared.space, observer.doing)
             prepared = replace(prepared, warnings=prepared.warnings + told)
@@ -138,18 +176,22 @@ def search(
         run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
         threads = threads_of(draft)
         if run.threads not in (None, threads):  # those that the search began with, for the same bits
-            executor.close()
+            if executor is None:
+                used.close()
             threads = run.threads
-            executor = stack.enter_context(make_executor(draft, threads, most))
+            used = stack.enter_context(make_executor(draft, threads, most))
         if retry_failed:
             observer.note(f"{count(run.forget_failed(), 'trial')} that failed will be tried again.")
-        return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
+        session = Session(run, used, threads, observer, checkpoint_interval_s)
+        with session.running():
+            yield session
 
 
-class _Warning(Observer):
+class OnlyWarnings(Observer):
     """Tells of what is probably not meant as Python does, and of nothing else."""
 
     def warn(self, text: str) -> None:
+        """Warns of it."""
         warn(text)
 
 
@@ -179,8 +221,16 @@ def _refuse_to_retry(engine: str) -> None:
         )
 
 
-class _Driver:
-    """One session of a search."""
+class Session:
+    """One session of a search.
+
+    Attributes:
+        run: What it has on disk.
+        is_finished: Whether all was trained that is to be.
+        results: As they are written at its end.
+    """
+
+    results: Results
 
     def __init__(
         self,
@@ -199,29 +249,33 @@ class _Driver:
         self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
         self._told_topics: set[str | None] = set()
         self._refusals: list[Refusal] = []
-        self._n_looked_at = self._n_told = 0
+        self._n_looked_at = self._n_told = self._n_jobs = 0
         self._failures: Counter[str] = Counter()
-        self._interrupted = self._told_of_stop = self._is_finished = self._is_idle = False
+        self._interrupted = self._told_of_stop = self.is_finished = False
         search, trained = self.config.search, run.state.trained()
         self.budget = Budget(search.time, search.epochs, run.elapsed_s, trained, executor.stop)
 
-    def run_session(self) -> Results:
-        """Runs the engine to its end, or until it is interrupted."""
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Begins the session, and ends it after what is done within: to its end, or until it is stopped."""
         self.run.begin({"workers": self.executor.n_workers, "threads": self.threads})
         prepared = self.run.prepared
         for line in (*self.run.news, *prepared.data.report):
             self.observer.note(line)
         for line in prepared.warnings:
             self.observer.warn(line)
-        if any(map(needs_this_process, prepared.functions)) and self.config.executor.kind != "inline":
+        reason = next(filter(None, map(why_not_sent, prepared.functions)), None)
+        if reason is not None and self.config.executor.kind != "inline":
             self.observer.note(
-                "Fits run in this process: workers cannot import a function of a script or notebook. For "
-                "workers write it to a file, in a notebook by %%writefile net.py, and name it: net.py:build."
+                f"Fits run in this process: workers cannot be sent the function ({reason}). Let it use what "
+                "it is given and what it imports itself; or write it to a file, in a notebook by %%writefile "
+                "net.py, and name it: net.py:build."
             )
         with stop_on_signals(self._stop), self.budget:
             try:
                 self._probe()
-                self._run_engine()
+                is_idle = self.is_stopping
+                yield
             except (StorageError, LockedError, JournalError):  # nothing more can or may be written
                 raise
             except RefusedError:  # none can be built: the same command finds the same
@@ -234,17 +288,18 @@ class _Driver:
             for kind, n in self._failures.items():
                 if n > 1:
                     self.observer.note(f"{count(n, 'fit')} failed alike: {kind}.")
-            if self.budget.reason is not None and not self._is_finished and not self._interrupted:
+            if self.budget.reason is not None and not self.is_finished and not self._interrupted:
                 self.observer.note(self.budget.reason)
-            results = self.run.finish(self._status(), is_idle=self._is_idle)
+            is_idle = self._n_jobs == 0 if self.is_finished else is_idle
+            self.results = self.run.finish(self._status(), is_idle=is_idle)
         for line in self.run.remarks:
             self.observer.note(spoken(line))
         remember(self.run.prepared, self.run.state)
-        self.observer.end(results)
-        return results
+        self.observer.end(self.results)
 
     @property
-    def _is_stopping(self) -> bool:
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop, or its budget is used up."""
         return self._interrupted or self.budget.reason is not None
 
     def _stop(self) -> None:
@@ -260,7 +315,7 @@ class _Driver:
     def _status(self) -> str:
         if self._interrupted:
             return "interrupted"
-        if not self._is_finished:
+        if not self.is_finished:
             return "budget"
         state = self.run.state
         if all(state.row(trial)["state"] == "failed" for trial in state.shown()):
@@ -281,7 +336,7 @@ class _Driver:
         self.observer.doing(f"Building {count(len(candidates), 'model')}, to see that they can be trained.")
         records = self.graphs.probe(candidates)
         self._find_refusals()
-        if not self._is_stopping:
+        if not self.is_stopping:
             self.graphs.check_some_build(records, self._refusals)
         self._tell_refusals()
         prepared = self.run.prepared
@@ -312,44 +367,47 @@ class _Driver:
             self.observer.note(f"{told}. {refusal.candidates} will be recorded as failed.")
         self._n_told = len(self._refusals)
 
-    def _run_engine(self) -> None:
+    def run_engine(self) -> None:
         """Runs each proposal's jobs and sends the engine the scores, higher is better."""
-        self._is_idle = self._is_stopping
         if self._has_nothing_to_ask():
             return
-        n_jobs = 0
         engine = ENGINES[self.config.search.engine].run(self.run.prepared.task)
         proposal = next(engine, None)
         while proposal is not None:
-            trials = self.run.propose(proposal.candidates)
-            if not trials and not proposal.dropped:
-                raise ReplayError(f"the engine {self.config.search.engine} proposed no candidate.")
-            self.run.drop(proposal.dropped)
-            until, folds = proposal.until, proposal.folds
-            once = {trial.id: trial for trial in trials}.values()  # oracles may propose one twice
-            begun = [trial for trial in once if self.run.open_jobs(trial, until, folds)]
-            if begun and not self._is_stopping:
-                self.run.refuse_old(f"{count(len(begun), 'trial')} would be trained")
-            for trial in begun:
-                self.run.readmit(trial.id)
-            jobs = [job for trial in once for job in self.run.open_jobs(trial, until, folds)]
-            n_jobs += len(jobs)
-            if not self._is_stopping:
-                self._run_jobs(jobs, until)
-            if any(self.run.open_jobs(trial, until, folds) for trial in trials):  # stopped
+            trials = self.train(proposal)
+            if trials is None:
                 return
             try:
-                proposal = engine.send(self.run.state.told(trials, until, folds))
+                proposal = engine.send(self.run.state.told(trials, proposal.until, proposal.folds))
             except StopIteration:
                 proposal = None
-        self._is_finished = True
-        self._is_idle = n_jobs == 0
+        self.is_finished = True
+
+    def train(self, proposal: Proposal) -> list[Trial] | None:
+        """Trains a proposal's candidates and returns the trial of each; None where it was stopped."""
+        trials = self.run.propose(proposal.candidates)
+        if not trials and not proposal.dropped:
+            raise ReplayError(f"the engine {self.config.search.engine} proposed no candidate.")
+        self.run.drop(proposal.dropped)
+        until, folds = proposal.until, proposal.folds
+        once = {trial.id: trial for trial in trials}.values()  # oracles may propose one twice
+        begun = [trial for trial in once if self.run.open_jobs(trial, until, folds)]
+        if begun and not self.is_stopping:
+            self.run.refuse_old(f"{count(len(begun), 'trial')} would be trained")
+        for trial in begun:
+            self.run.readmit(trial.id)
+        jobs = [job for trial in once for job in self.run.open_jobs(trial, until, folds)]
+        self._n_jobs += len(jobs)
+        if not self.is_stopping:
+            self._run_jobs(jobs, until)
+        is_stopped = any(self.run.open_jobs(trial, until, folds) for trial in trials)
+        return None if is_stopped else trials
 
     def _has_nothing_to_ask(self) -> bool:
         """Tells whether the budget was used up before and is, so that no process has to begin to say so."""
         search, state = self.config.search, self.run.state
         is_cut = search.trials is None or sum(map(state.is_done, state.trials)) < search.trials
-        is_used_up = self._is_stopping and self.run.last_status == "budget"
+        is_used_up = self.is_stopping and self.run.last_status == "budget"
         return is_used_up and is_cut and ENGINES[search.engine].asks
 
     def _run_jobs(self, jobs: Sequence[Job], until: int | None) -> None:
@@ -361,7 +419,7 @@ class _Driver:
         self._wait_at_end = set() if until is None else ids
         self.observer.begin(self.run.state, jobs, until)
         died = self._run_packs(self._plan(jobs, until), is_retry=False)
-        if died and not self._is_stopping:
+        if died and not self.is_stopping:
             self._run_packs(died, is_retry=True)
 
     def _plan(self, jobs: Sequence[Job], until: int | None) -> list[Pack]:
@@ -373,7 +431,7 @@ class _Driver:
         device = self.run.environment.get("device", "unknown")
         planner = Planner(self.graphs, self.threads, device)
         made = planner.plan(new, graphs, until=until).packs
-        if self._is_stopping:  # perhaps while graphs or widths were asked for: that is no plan to keep
+        if self.is_stopping:  # perhaps while graphs or widths were asked for: that is no plan to keep
             return []
         self.run.keep_plan(made)
         if kept or made:

@@ -1,1 +1,1 @@
-"""scikit-learn's interface: KerasClassifier, KerasRegressor, and GridSearchCV over a model function."""
+"""scikit-learn's interface: estimators, and searches over a model function, whose fits are trained ahead."""

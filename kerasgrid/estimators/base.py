@@ -10,9 +10,9 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -34,10 +34,16 @@ from kerasgrid.machine import backend_fault
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
 from kerasgrid.models.signature import Signature, signature_of
-from kerasgrid.records import Dataset, Fold, Job, Table, Target, Trial
+from kerasgrid.records import Dataset, Fold, FoldRecord, Job, Table, Target, Trial
 from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
 from kerasgrid.wording import instead_of, is_built, is_hyper_model
+
+if TYPE_CHECKING:  # they import Keras
+    from kerasgrid.training.batches import Preparation, Scaling
+    from kerasgrid.training.candidate import Candidate
+    from kerasgrid.training.compiling import Compiled
+    from kerasgrid.training.learnt import Learnt
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
 
@@ -47,6 +53,63 @@ def training() -> Iterator[None]:
     """Lets one thread train at a time, quietly, and gives random states back after."""
     with _TRAINING, kept_random_state(), quiet():
         yield
+
+
+class Trained(Protocol):
+    """A fit that was trained ahead of when it is asked for."""
+
+    @property
+    def record(self) -> FoldRecord:
+        """How its training went."""
+
+    def predictions(self, X: Any) -> np.ndarray | None:
+        """Returns what it says of samples: probabilities, or numbers; None where that has to be asked."""
+
+    def weights(self) -> list[np.ndarray] | None:
+        """Returns its model's weights; None where they are not kept."""
+
+
+class Ahead(Protocol):
+    """What trains an estimator's fits together, while it is used."""
+
+    is_used: bool
+
+    def next(self, estimator: KerasEstimator, samples: Dataset) -> Trained:
+        """Returns the next fit that is asked for.
+
+        Raises:
+            KerasgridError: It has failed.
+        """
+
+
+@dataclass
+class _Net:
+    """A trained net.
+
+    Attributes:
+        compiled: The model, of X as it is, and how outputs are read.
+        inputs: How values are scaled and prepared that the model itself does not.
+        encoder: What makes vectors of a table's rows.
+    """
+
+    compiled: Compiled
+    inputs: tuple[Scaling, Preparation | None]
+    encoder: Encoder | None
+
+    @classmethod
+    def of(
+        cls, candidate: Candidate, compiled: Compiled, learnt: Learnt, prepare: Preparation | None
+    ) -> Self:
+        """Returns it with the layers around it that prepare values and undo a target's scale."""
+        from kerasgrid.training.batches import Scaling
+        from kerasgrid.training.saving import Frame, compile_as, prepares
+
+        whole = Frame.of(candidate, learnt).around(compiled.model)
+        if whole is not compiled.model:
+            compile_as(whole, compiled.model)
+            compiled = replace(compiled, model=whole)
+        outside = (Scaling(), None) if prepares(whole) else (candidate.scaling(learnt.center), prepare)
+        return cls(compiled, outside, learnt.encoder)
 
 
 class KerasEstimator(BaseEstimator):
@@ -60,12 +123,23 @@ class KerasEstimator(BaseEstimator):
 
     _OWN: tuple[str, ...] = ("model", "seed")
     """Parameters that are not the model function's or of training."""
+    _ahead: Ahead | None = None
+    """What trains its fits together with others, ahead of when they are asked for."""
+    _net: _Net | None
+    _trained: tuple[Trained, Dataset] | None
+    """A fit that was trained ahead, and on what."""
     __metadata_request__score = {"sample_weight": False}  # noqa: RUF012 (scikit-learn's: unless it is asked for)
 
     def __init__(self, model: Callable[..., Any] | str, *, seed: int = 0, **params: Any) -> None:
         self.model = model
         self.seed = seed
         self.params = params
+
+    def __sklearn_clone__(self) -> Self:
+        made = super().__sklearn_clone__()
+        if self._ahead is not None and self._ahead.is_used:
+            made._ahead = self._ahead
+        return made
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Returns `model`, `seed` and the other parameters, by name."""
@@ -126,57 +200,98 @@ class KerasEstimator(BaseEstimator):
         values, table, _ = table_of_frame(as_frame(X), Features(), "X")
         return values, y, table
 
-    def _fit(
-        self, X: np.ndarray, labels: np.ndarray, target: Target, sample_weight: Any, table: Table | None
-    ) -> None:
-        """Builds a new model and trains it.
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        """Builds a new model and trains it, or takes what was trained ahead with others.
 
         Args:
-            X: (sample, ...), as `_read` gives it.
+            X: As the class's `fit` has it, and so are the others.
+            y: Likewise.
+            sample_weight: Likewise.
+        """
+        is_ahead = self._ahead is not None
+        with nullcontext() if is_ahead else training():
+            if not is_ahead:  # else all candidates' were checked together
+                self._check(X, y)
+            samples = self._samples(X, y, sample_weight)
+            self._input_shape = samples.images.shape[1:]
+            self._span = None if samples.table is not None else Span.of(samples.images)
+            gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
+            self._trained = None
+            self._net = None if self._ahead is not None else self._train(samples)
+            if self._ahead is not None:
+                self._take(self._ahead.next(self, samples), samples)
+        return self
+
+    def _samples(self, X: Any, y: Any, sample_weight: Any) -> Dataset:
+        """Returns X and y as samples, and keeps what is known of them.
+
+        Args:
+            X: As the class's `fit` has it, and so are the others.
+            y: Likewise.
+            sample_weight: Likewise.
+        """
+        raise NotImplementedError
+
+    def _dataset(
+        self, X: np.ndarray, labels: np.ndarray, target: Target, sample_weight: Any, table: Table | None
+    ) -> Dataset:
+        """Returns what `_read` has given as samples.
+
+        Args:
+            X: (sample, ...).
             labels: As in Dataset.
             target: What they are.
             sample_weight: (sample,) numbers of 0 or more; None for the same.
             table: What X's columns are.
         """
-        gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
         weights = None if sample_weight is None else weights_of(sample_weight, len(X))
-        samples = Dataset(X, labels, target, "", "X", table=table, weights=weights)
-        self._compiled, self._inputs, self._encoder, self.history_, self.dead_ = self._train(samples)
-        self._input_shape, self._span = X.shape[1:], None if table is not None else Span.of(X)
+        return Dataset(X, labels, target, "", "X", table=table, weights=weights)
 
-    def _train(
-        self, samples: Dataset
-    ) -> tuple[Any, tuple[Any, Any], Encoder | None, dict[str, list], str | None]:
-        """Returns the trained `Compiled`, how inputs are scaled and prepared, what makes vectors of a table's
-        rows, its history, and why it is dead.
+    def _candidate(self, samples: Dataset) -> Candidate:
+        """Returns what is trained on some samples, once its parameters are found to go with them.
+
+        Raises:
+            ConfigError: They do not.
         """
-        import keras
+        from kerasgrid.training.candidate import Candidate
 
-        from kerasgrid.models.endings import scales_input
-        from kerasgrid.training.batches import Batches, Scaling
-        from kerasgrid.training.candidate import Candidate, seeded
-        from kerasgrid.training.health import find_reason, restored_epoch
-        from kerasgrid.training.loop import check_logs
-        from kerasgrid.training.moving import Counted
-        from kerasgrid.training.saving import Frame, compile_as, prepares
-
-        X, params, seed = samples.images, self._python_params(), int(self.seed)
-        job = Job(Trial(0, _json_params(params)), fold=0)
-        recipe = _recipe_of(self.model, seed, samples.target, self._target_scale)
-        candidate = Candidate.of(recipe, params, samples)
+        recipe = _recipe_of(self.model, int(self.seed), samples.target, self._target_scale)
+        candidate = Candidate.of(recipe, self._python_params(), samples)
         route = candidate.route
         told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
         faults = [Fault(f"callbacks.{name}", text) for name, text in told]
         if route.augment is not None and samples.table is not None:
             faults.append(Fault("augment", "is of images, and X is a table: leave it out."))
         elif route.augment is not None:
-            faults += faults_of_augment(route.augment, X, None, None)
+            faults += faults_of_augment(route.augment, samples.images, None, None)
         unknown = fault_of_class_weight(route.training.class_weight, samples.target)
         faults += [Fault("training.class_weight", unknown)] if unknown else []
         if faults:
             raise ConfigError(faults, type(self).__name__)
+        return candidate
+
+    def _job(self) -> Job:
+        """Returns the job whose seeds a fit has."""
+        return Job(Trial(0, _json_params(self._python_params())), fold=0)
+
+    def _train(self, samples: Dataset) -> _Net:
+        """Returns the trained net; tells of its training."""
+        import keras
+
+        from kerasgrid.models.endings import scales_input
+        from kerasgrid.training.batches import Batches
+        from kerasgrid.training.candidate import seeded
+        from kerasgrid.training.health import find_reason, restored_epoch
+        from kerasgrid.training.job import initialize
+        from kerasgrid.training.loop import adapt, check_logs
+        from kerasgrid.training.moving import Counted
+
+        X, seed, job = samples.images, int(self.seed), self._job()
+        candidate = self._candidate(samples)
+        route = candidate.route
         with seeded(model_seed(seed, job)):
             compiled = candidate.compile()
+            initialize(candidate, compiled, model_seed(seed, job))
             model, none = compiled.model, np.arange(0)
             rows, val = candidate.rows(Fold(0, np.arange(len(X)), none))
             is_raw = samples.table is None and not compiled.is_pretrained
@@ -184,6 +299,7 @@ class KerasEstimator(BaseEstimator):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
             learnt = candidate.learnt(Fold(0, rows, none))
             data = candidate.samples(compiled, (rows, val, none), learnt)
+            adapt(model, data)
             stored = data.images, data.targets
             batches = Batches(*stored, rows, route.batch_size, data.scaling, weights=data.weights)
             validation, prepare = None if val is None else data.batches(val), data.preparation
@@ -228,14 +344,69 @@ class KerasEstimator(BaseEstimator):
         self.first_values_ = counted.first_values
         if candidate.is_debiased:
             counted.debias()
-        curves = {name: [float(value) for value in values] for name, values in history.history.items()}
-        dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
-        whole = Frame.of(candidate, learnt).around(model)
-        if whole is not model:
-            compile_as(whole, model)
-            compiled = replace(compiled, model=whole)
-        outside = (Scaling(), None) if prepares(whole) else (candidate.scaling(learnt.center), prepare)
-        return compiled, outside, learnt.encoder, curves, dead
+        self.history_ = {name: [float(value) for value in values] for name, values in history.history.items()}
+        self.dead_ = find_reason(callbacks, None, len(self.history_["loss"]), restored_epoch(callbacks))
+        return _Net.of(candidate, compiled, learnt, prepare)
+
+    def _take(self, trained: Trained, samples: Dataset) -> None:
+        """Takes a fit that was trained ahead.
+
+        Args:
+            trained: The fit.
+            samples: That it was trained on.
+        """
+        record = trained.record
+        self.history_ = {name: list(values) for name, values in record.history.items()}
+        self.first_values_, self.dead_ = record.first_values, record.dead
+        self._trained = trained, samples
+
+    def _built(self, trained: Trained, samples: Dataset) -> _Net:
+        """Returns the net of a fit that was trained ahead; it is trained again where no weights are kept."""
+        with training():
+            weights = trained.weights()
+            if weights is None:
+                return self._train(samples)
+            from kerasgrid.training.candidate import seeded
+
+            candidate = self._candidate(samples)
+            with seeded(model_seed(int(self.seed), self._job())):
+                compiled = candidate.compile()
+                compiled.model.set_weights(weights)
+                none = np.arange(0)
+                rows, _ = candidate.rows(Fold(0, np.arange(len(samples)), none))
+                learnt = candidate.learnt(Fold(0, rows, none))
+            return _Net.of(candidate, compiled, learnt, candidate.preparation())
+
+    def stand_alone(self) -> None:
+        """Builds the net that was trained ahead, and forgets with what it was."""
+        if self._trained is not None:
+            self._net = self._fitted
+        self._ahead = self._trained = None
+
+    @property
+    def _fitted(self) -> _Net:
+        """The net, built once somebody asks for it."""
+        check_is_fitted(self)
+        if self._trained is not None and self._net is None:
+            self._net = self._built(*self._trained)
+        assert self._net is not None  # else nothing was fitted
+        return self._net
+
+    def _said(self, X: Any) -> np.ndarray:
+        """Returns what the model says of samples: probabilities (sample, class), or numbers as it was taught.
+
+        Raises:
+            DataError: X is no array of samples, or these have other axes than those of `fit`.
+            TrialError: The outputs are NaN or infinite.
+        """
+        check_is_fitted(self)
+        if self._trained is not None and (found := self._trained[0].predictions(X)) is not None:
+            return found
+        return self._read_outputs(self._outputs(X))
+
+    def _read_outputs(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns what outputs say."""
+        raise NotImplementedError
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Returns what the model gives of samples, (sample, output).
@@ -244,12 +415,12 @@ class KerasEstimator(BaseEstimator):
             DataError: X is no array of samples, or these have other axes than those of `fit`.
             TrialError: The outputs are NaN or infinite.
         """
-        check_is_fitted(self)
+        net = self._fitted
         refuse_others(X)
-        X = self._array(X) if self._encoder is None else self._vectors(X, self._encoder)
+        X = self._array(X) if net.encoder is None else self._vectors(X, net.encoder)
         from kerasgrid.training.batches import EVALUATION_BATCH, Batches
 
-        rows, (scaling, prepare) = np.arange(len(X)), self._inputs
+        rows, (scaling, prepare) = np.arange(len(X)), net.inputs
         held_out = None if prepare is None else prepare.of_held_out
         with quiet(), Batches(X, rows, rows, EVALUATION_BATCH, scaling, prepare=held_out) as batches:
             outputs = self.model_.predict(batches, verbose=0)
@@ -289,8 +460,7 @@ class KerasEstimator(BaseEstimator):
     @property
     def model_(self) -> Any:
         """The trained keras.Model, of X as it is; `model_.save(file)` writes it for Keras to load."""
-        check_is_fitted(self)
-        return self._compiled.model
+        return self._fitted.compiled.model
 
     @property
     def _target_scale(self) -> str | None:
@@ -298,7 +468,7 @@ class KerasEstimator(BaseEstimator):
         return None
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_compiled")
+        return hasattr(self, "_net")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

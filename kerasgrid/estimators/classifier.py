@@ -12,8 +12,8 @@ from sklearn.utils.validation import column_or_1d
 
 from kerasgrid.data.labels import is_one_hot
 from kerasgrid.errors import DataError
-from kerasgrid.estimators.base import KerasEstimator, training
-from kerasgrid.records import Target
+from kerasgrid.estimators.base import KerasEstimator
+from kerasgrid.records import Dataset, Target
 
 
 class KerasClassifier(ClassifierMixin, KerasEstimator):
@@ -67,14 +67,14 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
             TrialError: The loss is NaN, or a callback monitors what is not measured.
             ValueError: scikit-learn's, where X and y are no samples and labels.
         """
-        with training():
-            self._check(X, y)
-            X, y, table = self._read(X, y)
-            labels, classes = read_labels(y)
-            self._fit(X, labels, Target("classes", tuple(classes.tolist())), sample_weight, table)
+        return self._fit(X, y, sample_weight)
+
+    def _samples(self, X: Any, y: Any, sample_weight: Any) -> Dataset:
+        X, y, table = self._read(X, y)
+        labels, classes = read_labels(y)
         self.classes_ = classes
         self._one_hot = y.dtype if is_one_hot(y, labels) else None
-        return self
+        return self._dataset(X, labels, Target("classes", tuple(classes.tolist())), sample_weight, table)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns the probability of each class: (sample, class), float32, in the order of `classes_`.
@@ -83,8 +83,10 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
             DataError: X is no array of samples, or these have other axes than those of `fit`.
             TrialError: The model's outputs are NaN or infinite.
         """
-        outputs = self._outputs(X)
-        return self._compiled.probabilities(outputs)
+        return self._said(X)
+
+    def _read_outputs(self, outputs: np.ndarray) -> np.ndarray:
+        return self._fitted.compiled.probabilities(outputs)
 
     def predict(self, X: Any) -> np.ndarray:
         """Returns the likeliest class of each sample in the form that `y` had: labels, or one-hot rows."""

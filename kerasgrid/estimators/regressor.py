@@ -10,7 +10,8 @@ from sklearn.base import RegressorMixin
 
 from kerasgrid.data.labels import target_of_numbers
 from kerasgrid.errors import DataError, Fault
-from kerasgrid.estimators.base import KerasEstimator, training
+from kerasgrid.estimators.base import KerasEstimator
+from kerasgrid.records import Dataset
 
 _SCALES = (None, "standardize", "log")
 
@@ -67,18 +68,16 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
             TrialError: The loss is NaN, or a callback monitors what is not measured.
             ValueError: scikit-learn's, where X and y are no samples and numbers.
         """
-        with training():
-            self._check(X, y)
-            X, y, table = self._read(X, y, y_numeric=True)
-            numbers = np.asarray(y, np.float64).reshape(len(y), -1)
-            if self.target_scale == "log" and numbers.min() <= -1:
-                row = int(np.argmax((numbers <= -1).any(axis=1)))
-                raise DataError(
-                    f"y, row {row}: is {numbers[row].min():g}; above -1 holds with target_scale log."
-                )
-            self._fit(X, numbers, target_of_numbers(numbers), sample_weight, table)
+        return self._fit(X, y, sample_weight)
+
+    def _samples(self, X: Any, y: Any, sample_weight: Any) -> Dataset:
+        X, y, table = self._read(X, y, y_numeric=True)
+        numbers = np.asarray(y, np.float64).reshape(len(y), -1)
+        if self.target_scale == "log" and numbers.min() <= -1:
+            row = int(np.argmax((numbers <= -1).any(axis=1)))
+            raise DataError(f"y, row {row}: is {numbers[row].min():g}; above -1 holds with target_scale log.")
         self._has_column = np.ndim(y) == 2
-        return self
+        return self._dataset(X, numbers, target_of_numbers(numbers), sample_weight, table)
 
     def faults(self, grid: Any = None, prefix: str = "param_grid") -> list[Fault]:
         """Returns what is wrong with the parameters; trains nothing. Arguments as in KerasClassifier."""
@@ -99,9 +98,11 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
             DataError: X is no array of samples, or these have other axes than those of `fit`.
             TrialError: The model's outputs are NaN or infinite.
         """
-        outputs = self._outputs(X).astype(np.float64)
-        numbers = outputs.reshape(len(outputs), -1)
+        numbers = self._said(X)
         return numbers if self._has_column else numbers[:, 0]
+
+    def _read_outputs(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.astype(np.float64).reshape(len(outputs), -1)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,8 @@ from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+import cloudpickle
+
 from kerasgrid.errors import RunError
 from kerasgrid.executors.base import (
     Died,
@@ -35,9 +37,9 @@ class Processes(Executor):
     """Runs tasks in local processes that stay for many of them.
 
     Workers are spawned, never forked, each when a task first needs it, or by `start`. They do not import the
-    user's main module, so a script that starts a search needs no `if __name__ == "__main__":`;
-    but functions and tasks must come from modules that can be imported. Workers leave Ctrl-C and
-    SIGTERM to the driver, and end with it however it ends.
+    user's main module, so a script that starts a search needs no `if __name__ == "__main__":`. What the
+    function holds of a script or notebook is sent by value; tasks must come from modules that can be
+    imported. Workers leave Ctrl-C and SIGTERM to the driver, and end with it however it ends.
     """
 
     def __init__(
@@ -76,11 +78,11 @@ class Processes(Executor):
     def run(self, function: Function, tasks: Iterable[Any]) -> Iterator[Event]:
         """Yields the tasks' events; see Executor.run. Leaving it early kills the busy workers."""
         try:
-            pickled = bytes(ForkingPickler.dumps(function))
+            pickled = cloudpickle.dumps(function)  # what it holds of a script or notebook by value
         except Exception as error:
             raise RunError(
-                f"{function!r} cannot be sent to worker processes: {error}. Use a function from the top "
-                "level of a module, or the executor inline."
+                f"{function!r} cannot be sent to worker processes: {error}. Let it hold what can be pickled, "
+                "or use the executor inline."
             ) from error
         return self._run(pickled, iter(tasks))
 
@@ -198,9 +200,9 @@ class _Seat:
         if kind == _UNLOADABLE:
             name, text, trace = values
             raise RunError(
-                f"A worker process cannot load the function that it is to run: {name}: {text}. What a "
-                "script or notebook defines itself is unknown there: move it to a module, or use the "
-                f"executor inline.\n{trace}"
+                f"A worker process cannot load the function that it is to run: {name}: {text}. It has "
+                "to come from modules that workers can import, or from the script or notebook itself; or use "
+                f"the executor inline.\n{trace}"
             )
         elif kind is Started:
             self._started = True

@@ -13,7 +13,7 @@ from kerasgrid.jobs.route import DEFAULT_VAL, Route, route
 from kerasgrid.jobs.thresholds import Given
 from kerasgrid.models.references import ModelReference
 from kerasgrid.models.signature import Signature
-from kerasgrid.records import Target
+from kerasgrid.records import Job, Target
 from kerasgrid.run.paths import RunPaths
 
 
@@ -57,6 +57,9 @@ class Recipe:
         is_anew: Whether this is that training.
         packs: Whether jobs may be trained in compiled programs; else by Keras's own fit.
         keeps_models: Whether the models of fits that have ended are saved.
+        keeps_weights: Whether their weights are, to load into what the model function builds.
+        keeps_trained: Whether what they say of the rows that they were trained on is.
+        draws_alike: Whether what is drawn for a job depends on no fold, as in an estimator's fits.
         checkpoint_interval_s: Seconds between checkpoints of a job.
     """
 
@@ -85,6 +88,9 @@ class Recipe:
     is_anew: bool = False
     packs: bool = False
     keeps_models: bool = False
+    keeps_weights: bool = False
+    keeps_trained: bool = False
+    draws_alike: bool = False
     checkpoint_interval_s: float = 30.0
     how: Folds = field(default_factory=Folds)
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -97,6 +103,10 @@ class Recipe:
     def takes_codes(self) -> bool:
         """Whether the model function is given a table's categories as codes; else they are 0 and 1 each."""
         return self.signature.takes_codes
+
+    def drawn(self, job: Job) -> Job:
+        """Returns the job whose seeds a job has."""
+        return replace(job, fold=0) if self.draws_alike else job
 
     def leg(self, until: int | None) -> Recipe:
         """Returns how jobs are trained that wait after an epoch, or None, that do not wait any more."""

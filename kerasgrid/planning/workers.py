@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import cloudpickle
+
 from kerasgrid import executors, machine
 from kerasgrid.checks.candidates import val_of
 from kerasgrid.checks.draft import Draft
@@ -15,7 +17,7 @@ from kerasgrid.config.sections import Config, first_path
 from kerasgrid.data.folds import DEFAULT_N
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import ChangedError, ModelError, NoModelError, ScoreError, StorageError
+from kerasgrid.errors import ChangedError, ModelError, NoModelError, ScoreError, StorageError, brief
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.thresholds import CHOSEN
@@ -45,6 +47,10 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         val=val_of(prepared.config),
         decides_by_val=kind.decides_by_val,
         frees_val=kind.frees_val and search.val is None and search.thresholds != CHOSEN,
+        has_defaults=prepared.read is not None,
+        draws_alike=prepared.read is not None,
+        keeps_weights=prepared.read is not None and prepared.read.keeps_weights,
+        keeps_trained=prepared.read is not None and prepared.read.keeps_trained,
     )
 
 
@@ -82,7 +88,7 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
 
 
 def make_executor(draft: Draft, threads: int | None = None, most: int | None = None) -> executors.Executor:
-    """Returns the executor that a search asks for; a function that workers cannot import runs inline.
+    """Returns the executor that a search asks for; a function that workers cannot be given runs inline.
 
     Args:
         threads: Threads a worker; a search goes on with those that it began with, for the same bits.
@@ -219,14 +225,25 @@ def environment(device: str) -> dict[str, str]:
     return {**versions(), "backend": backend(), "device": device}
 
 
-def needs_this_process(function: Callable[..., Any]) -> bool:
-    """Tells whether workers cannot import a function, which is of a script or a notebook."""
+def why_not_sent(function: Callable[..., Any]) -> str | None:
+    """Returns why workers cannot be given a function; None where they can.
+
+    They import it by its name, or, where a script or a notebook defines it, are sent it by value through
+    their pipe.
+    """
     name = getattr(function, "__qualname__", "<")
-    return getattr(function, "__module__", "__main__") == "__main__" or "<" in name
+    if getattr(function, "__module__", "__main__") != "__main__" and "<" not in name:
+        return None
+    try:
+        cloudpickle.dumps(function)
+    except Exception as error:  # each object that cannot be has an error of its own
+        return brief(error)
+    return None
 
 
 def _runs_inline(draft: Draft) -> bool:
-    return draft.config.executor.kind == "inline" or any(map(needs_this_process, draft.functions))
+    is_inline = draft.config.executor.kind == "inline"
+    return is_inline or any(why_not_sent(function) is not None for function in draft.functions)
 
 
 def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]:

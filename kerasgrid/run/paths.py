@@ -112,9 +112,17 @@ class RunPaths:
         """A job's predictions of its held-out rows, (row, class) float32."""
         return self.folder / "predictions" / f"{_stem(trial, fold, repeat)}.npy"
 
+    def trained(self, trial: int, fold: int, repeat: int) -> Path:
+        """A job's predictions of its training rows, where they are kept."""
+        return self.folder / "predictions" / f"{_stem(trial, fold, repeat)}-trained.npy"
+
     def model(self, trial: int, fold: int, repeat: int) -> Path:
         """A job's model, where it is kept."""
         return self.folder / "models" / f"{_stem(trial, fold, repeat)}.keras"
+
+    def weights(self, trial: int, fold: int, repeat: int) -> Path:
+        """The weights of a job's model, where they are kept: arrays by their places, from 0."""
+        return self.folder / "weights" / f"{_stem(trial, fold, repeat)}.npz"
 
     def fitted(self, trial: int, seed: int) -> Path:
         """A candidate's model of all training data."""
@@ -185,7 +193,7 @@ class RunPaths:
     def half_written(self) -> list[Path]:
         """What a sudden end has left of files that a search was writing: for who holds its lock."""
         own = (self.json, self.journal, self.folds, self.oof, self.mistakes)
-        folders = ("checkpoints", "histories", "models", "predictions")
+        folders = ("checkpoints", "histories", "models", "predictions", "weights")
         within = [path for name in folders for path in (self.folder / name).glob(f".*{HALF_WRITTEN}*")]
         beside = itertools.chain.from_iterable(map(half_written, own))
         return [*beside, *within, *_half_written_by_keras(self.folder / "models")]

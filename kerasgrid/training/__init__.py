@@ -1,4 +1,5 @@
 """Training: packs of jobs as one program, plain fits, final fits; what they keep, and what they are worth.
 
-Other rooms use: `batches`, `candidate`, `entry`, `health`, `loop`, `moving`, `saving`, `sheet`.
+Other rooms use: `batches`, `candidate`, `compiling`, `entry`, `health`, `job`, `learnt`, `loop`, `moving`,
+`saving`, `sheet`.
 """

@@ -23,8 +23,8 @@ from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import Loop, adapt
-from kerasgrid.training.saving import keep_model
-from kerasgrid.training.scoring import Inner, failure, score, value_of
+from kerasgrid.training.saving import keep_model, keep_weights
+from kerasgrid.training.scoring import Inner, failure, keep_trained, score, value_of
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def train_job(
         until: The epoch after which it waits; None for none.
     """
     candidate = Candidate.of(recipe, job.trial.params)
-    fold, seed = candidate.folds[job.fold], model_seed(recipe.seed, job)
+    fold, seed = candidate.folds[job.fold], model_seed(recipe.seed, recipe.drawn(job))
     with seeded(seed):
         compiled = candidate.compile()
         initialize(candidate, compiled, seed)
@@ -108,6 +108,9 @@ def train_job(
         )
         if loop.run():
             record = _score(loop)
+            if recipe.keeps_weights:
+                with loop.statistics():
+                    keep_weights(candidate, job, compiled.model.get_weights())
             if recipe.keeps_model(candidate.route, until):
                 with loop.statistics():
                     keep_model(candidate, job, lambda: compiled.model, context)
@@ -129,7 +132,9 @@ def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
 def _score(loop: Loop) -> FoldRecord:
     candidate, samples, counted = loop.candidate, loop.samples, loop.counted
     found = loop.outputs(samples.test), loop.evaluate(samples.test)
-    epochs = loop.progress.epoch
+    epochs, fold = loop.progress.epoch, candidate.folds[loop.job.fold]
+    if candidate.recipe.keeps_trained:
+        keep_trained(candidate, loop.job, loop.compiled, loop.outputs(fold.train))
     record = score(candidate, loop.job, loop.compiled, *found, samples.test, epochs, _inner(loop))
     share, val, other = counted.first_values, None, None
     with counted.debiased():

@@ -140,12 +140,13 @@ class Loop:
         self, epoch: int, hooks: keras.callbacks.CallbackList, saved: checkpoint.Checkpoint | None
     ) -> dict[str, float]:
         """Trains one epoch, or the rest of the one that a checkpoint stands in; returns its means."""
-        seed = self.candidate.recipe.seed
-        order = data_order(seed, self.job, epoch, len(self.samples.train))
+        recipe = self.candidate.recipe
+        seed, drawn = recipe.seed, recipe.drawn(self.job)
+        order = data_order(seed, drawn, epoch, len(self.samples.train))
         bridge = _Bridge(self, hooks, epoch, saved)
         self._watch.begin()
         rows, size = self.samples.train[order], self.candidate.route.batch_size
-        key = augment_key(seed, self.job, epoch)
+        key = augment_key(seed, drawn, epoch)
         with self.samples.batches(rows, size, self.progress.step, key) as batches:
             history = self.model.fit(
                 batches.given,

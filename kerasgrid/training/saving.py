@@ -22,7 +22,7 @@ import numpy as np
 from kerasgrid.config.augment import NOTHING, Augmentation
 from kerasgrid.data.statistics import TargetScale
 from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
-from kerasgrid.io import is_whole_archive, replacing
+from kerasgrid.io import is_whole_archive, replacing, write_atomic
 from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.models.keras_private import compile_arguments
 from kerasgrid.records import Context, Job, NoteRecord
@@ -170,6 +170,16 @@ def keep_model(candidate: Candidate, job: Job, make: Callable[[], keras.Model], 
             "Its score counts; other models of which this holds are not told of."
         )
         context.emit(NoteRecord(text, topic="fold models"))
+
+
+def keep_weights(candidate: Candidate, job: Job, weights: Sequence[np.ndarray]) -> None:
+    """Saves the weights of a job that has ended, in the model's order.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+    """
+    arrays: dict[str, Any] = {str(place): np.asarray(value) for place, value in enumerate(weights)}
+    write_atomic(candidate.recipe.paths.weights(*job.id), lambda file: np.savez(file, **arrays))
 
 
 def save_model(net: keras.Model, path: Path, frame: Frame) -> None:

@@ -92,6 +92,12 @@ def score(
     )
 
 
+def keep_trained(candidate: Candidate, job: Job, compiled: Compiled, outputs: np.ndarray) -> None:
+    """Keeps what a trained job says of its fold's training rows."""
+    said = np.ascontiguousarray(candidate.predictions(compiled, outputs, candidate.folds[job.fold]))
+    write_atomic(candidate.recipe.paths.trained(*job.id), lambda file: np.save(file, said))
+
+
 def _memory_bytes(candidate: Candidate) -> int:
     """Returns the most memory that the process has had, without what it maps of many samples."""
     data = candidate.data

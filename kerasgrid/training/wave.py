@@ -37,8 +37,8 @@ from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import best_epoch, check_logs
 from kerasgrid.training.member import Member, restore, save
 from kerasgrid.training.program import Program
-from kerasgrid.training.saving import keep_model, own_model
-from kerasgrid.training.scoring import Inner, failure, score, value_of
+from kerasgrid.training.saving import keep_model, keep_weights, own_model
+from kerasgrid.training.scoring import Inner, failure, keep_trained, score, value_of
 
 CALL_S = 5.0
 """Seconds that a call of a program should take at most, so that checkpoints are in time."""
@@ -154,9 +154,13 @@ class Wave:
 
     def _begin(self) -> None:
         for member in self.members:
-            seed = model_seed(self.recipe.seed, member.jobs[-1])
+            seed = model_seed(self.recipe.seed, self._drawn(member))
             member.begin(seed, self.program, self.compiled.model.metrics)
         self._shares = _take_the_same(self.members)
+
+    def _drawn(self, member: Member) -> Job:
+        """Returns the job whose seeds a run has."""
+        return self.recipe.drawn(member.jobs[-1])
 
     # An epoch
 
@@ -240,7 +244,7 @@ class Wave:
             [
                 {
                     "rates": rate.of_epoch(member.state, member.callbacks, self.epoch, n_steps),
-                    "key": draw_key(self.recipe.seed, member.jobs[-1], self.epoch),
+                    "key": draw_key(self.recipe.seed, self._drawn(member), self.epoch),
                 }
                 for member in self.members
             ]
@@ -251,7 +255,7 @@ class Wave:
         return self._of_batches([partial(self._batches_of, member) for member in self.members])
 
     def _batches_of(self, member: Member) -> dict[str, Any]:
-        where = self.recipe.seed, member.jobs[-1], self.epoch
+        where = self.recipe.seed, self._drawn(member), self.epoch
         order = member.train[data_order(*where, len(member.train))]
         full, ragged = self.program.schedule.pad(member.places(order))
         how = {"scaling": member.scaling, "strengths": member.strengths, "key": augment_key(*where)}
@@ -364,10 +368,15 @@ class Wave:
         return records
 
     def _keep(self, member: Member, job: Job, candidate: Candidate) -> None:
-        """Saves the model of a job that has ended, if models are kept."""
-        if self.recipe.keeps_model(candidate.route, self.until):
-            measured = self.program.measured(member.state, member.first, member.is_debiased)
-            weights = self.program.variables(measured)
+        """Saves the model of a job that has ended, or its weights, if these are kept."""
+        keeps_model = self.recipe.keeps_model(candidate.route, self.until)
+        if not keeps_model and not self.recipe.keeps_weights:
+            return
+        measured = self.program.measured(member.state, member.first, member.is_debiased)
+        weights = self.program.variables(measured)
+        if self.recipe.keeps_weights:
+            keep_weights(candidate, job, weights)
+        if keeps_model:
             keep_model(candidate, job, lambda: own_model(candidate, weights), self.context)
 
     def _record(
@@ -390,6 +399,9 @@ class Wave:
         record = score(candidate, job, self.compiled, *found, member.test, self.epoch, inner)
         share, val, other = self.program.first_values(member.state), None, None
         fold = candidate.folds[job.fold]
+        if self.recipe.keeps_trained:
+            told = self._fixed([member]), [fold.train], self._stacked([member.state])
+            keep_trained(candidate, job, self.compiled, self._evaluate([member], *told)[1][0])
         if candidate.scores_both_ways(share):
             by_averages = measured.debiased
             found = by_averages.test_outputs, by_averages.test

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -221,8 +222,14 @@ def test_a_task_that_cannot_be_loaded_is_an_error_of_the_task(executor):
 
 
 def test_a_function_that_cannot_be_pickled(executor):
-    with pytest.raises(RunError, match=r"cannot be sent to worker processes.*top level of a module"):
-        executor.run(lambda task, context: None, [1])
+    lock = threading.Lock()
+    with pytest.raises(RunError, match=r"cannot be sent to worker processes: .*lock.*what can be pickled"):
+        executor.run(lambda task, context: lock.acquire(), [1])
+
+
+def test_a_function_of_a_script_goes_by_value(executor):
+    factor = 3
+    assert payloads(executor.run(lambda task, context: context.emit(factor * task), [1, 2])) == [3, 6]
 
 
 def test_a_function_that_workers_cannot_load(executor):
@@ -339,18 +346,19 @@ def test_a_script_needs_no_main_guard(tmp_path):
     assert (result.stdout, result.stderr) == ("once\n['Started', 'Emitted', 'Finished']\n", "")
 
 
-def test_a_function_of_the_script_itself_is_refused_with_the_way_out(tmp_path):
+def test_a_function_of_the_script_itself_runs_with_what_it_uses(tmp_path):
     result = run_script(
         tmp_path,
         """
         from kerasgrid.executors import Processes
-        def mine(task, context): pass
+        class Kept:
+            value = 7
+        def mine(task, context): context.emit(Kept.value + task)
         with Processes(1) as executor:
-            list(executor.run(mine, [1]))
+            print([event.payload for event in executor.run(mine, [1]) if hasattr(event, "payload")])
         """,
     )
-    assert "RunError: A worker process cannot load the function that it is to run" in result.stderr
-    assert "move it to a module, or use the executor inline" in result.stderr
+    assert (result.stdout, result.stderr) == ("[8]\n", "")
 
 
 def test_an_executor_that_nobody_closes_does_not_keep_the_script_from_ending(tmp_path):

@@ -1,0 +1,389 @@
+"""Fits that scikit-learn asks for one by one, trained side by side before, as those of a search are.
+
+A search of scikit-learn's clones its estimator for each candidate and split, fits it and has it scored. The
+fits of a proposal are trained all together first: planned, packed, given to workers and journalled by the
+driver. What scikit-learn fits then takes what it finds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+
+from kerasgrid import errors
+from kerasgrid.checks.draft import Draft, read_draft
+from kerasgrid.data.arrays import as_pixels
+from kerasgrid.data.in_memory import Given, Read, is_sparse
+from kerasgrid.driver.search import Session, opened
+from kerasgrid.engines.base import Proposal
+from kerasgrid.errors import ConfigError, KerasgridError, RefusedError, TrialError
+from kerasgrid.estimators.base import KerasEstimator
+from kerasgrid.executors import Executor
+from kerasgrid.planning.workers import make_executor
+from kerasgrid.records import Dataset, Fold, FoldRecord, Job
+from kerasgrid.run.observer import Observer
+from kerasgrid.run.paths import RunPaths
+
+Split = tuple[np.ndarray, np.ndarray]
+"""Rows to train on, and rows that are held out."""
+_RATES = {"reduce_lr_on_plateau", "learning_rate_scheduler"}
+"""Callbacks with which Keras's own history tells of learning rates."""
+_SAMPLE = 64
+"""Rows on which a fit of all samples is looked at; it holds none out."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A fit that was trained ahead.
+
+    Attributes:
+        record: How its training went.
+        said: Files of what it says of some samples, and what gives these as scikit-learn does.
+        weights_file: The file of its weights; None where they are not kept.
+    """
+
+    record: FoldRecord
+    said: Sequence[tuple[Path, Callable[[], Any]]]
+    weights_file: Path | None
+
+    def predictions(self, X: Any) -> np.ndarray | None:
+        """Returns what it says of held-out samples, or of those that it was trained on; None of others."""
+        return next((np.load(file) for file, samples in self.said if _are_same(X, samples())), None)
+
+    def weights(self) -> list[np.ndarray] | None:
+        """Returns its model's weights; None where they are not kept."""
+        if self.weights_file is None:
+            return None
+        with np.load(self.weights_file) as found:
+            return [found[str(place)] for place in range(len(found.files))]
+
+
+class FitsAhead:
+    """Trains an estimator's fits ahead, and gives them out in the order in which scikit-learn asks for them.
+
+    Args:
+        estimator: Whose candidates are trained.
+        X: As its `fit` has it, and so are the others.
+        y: Likewise.
+        sample_weight: Likewise.
+        objective: What the run's own table scores by.
+        n_workers: Fits at a time; 1 for this process alone.
+        keeps_weights: Whether somebody may ask fits for more than they say of samples.
+        keeps_trained: Whether they are asked about those that they were trained on.
+        name: Of the run; None for one that is forgotten.
+        observer: Is told how it goes.
+
+    Attributes:
+        samples: What X and y are.
+        is_used: Whether fits are taken from it.
+        fit_times: Seconds of training of what was trained last, (candidate, split).
+    """
+
+    def __init__(
+        self,
+        estimator: KerasEstimator,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        objective: Any,
+        n_workers: int,
+        keeps_weights: bool,
+        keeps_trained: bool,
+        name: str | None,
+        observer: Observer,
+    ) -> None:
+        self._template = clone(estimator)
+        self._X, self._observer = X, observer
+        self._objective, self._n_workers = objective, n_workers
+        self._keeps_weights, self._keeps_trained = keeps_weights, keeps_trained
+        samples = self._template._samples(X, y, sample_weight)
+        if samples.table is None:
+            samples = replace(samples, images=as_pixels(samples.images, "X"))
+        self.samples: Dataset = samples
+        self._stack, self._sessions = ExitStack(), dict[tuple, Session]()
+        self._executor: Executor | None = None
+        self._queue: deque[Told | KerasgridError] = deque()
+        self._splits: Sequence[Split] = ()
+        self._is_kept = name is not None
+        self._results = Path("results") if self._is_kept else Path(tempfile.mkdtemp(prefix="kerasgrid-"))
+        self._paths = RunPaths(self._results, name or "fits")
+        self._n_runs = 0
+        self.fit_times = np.empty((0, 0))
+        self.is_used = True
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Ends what is open, as interrupted where an error ends it, and removes a run that is forgotten."""
+        try:
+            self._end_sessions(error)
+        finally:
+            if self._executor is not None:
+                self._executor.close()
+                self._executor = None
+            if not self._is_kept:
+                shutil.rmtree(self._results, ignore_errors=True)
+
+    def reason_not(self, candidates: Sequence[Mapping[str, Any]], splits: Sequence[Split]) -> str | None:
+        """Returns why each fit has to be trained when it is asked for; None where none has.
+
+        Args:
+            candidates: Parameters by name.
+            splits: Rows of each.
+        """
+        for params in candidates:
+            for name, value in self._of(params)._python_params().items():
+                if not _is_plain(value):
+                    return f"{name}={value!r} is an object, which no other process and no journal can be told"
+        keras = sys.modules.get("keras")
+        if keras is not None and (kind := keras.config.floatx()) != "float32":
+            return f"Keras computes in {kind}"
+        labels, target = self.samples.labels, self.samples.target
+        for place, (train, test) in enumerate(splits):
+            for rows, what in ((train, "trains on"), (test, "holds out")):
+                if not len(rows):
+                    return f"split {place} {what} no sample"
+                if len(np.unique(rows)) < len(rows):
+                    return f"split {place} {what} a sample twice"
+            if np.intersect1d(train, test).size:
+                return f"split {place} holds out samples that it trains on"
+            if target.kind == "classes" and len(np.unique(labels[train])) < len(target.classes):
+                return f"split {place} trains on no sample of some class"
+            if self.samples.table is not None and self._table_of(train) != self.samples.table:
+                return f"split {place} trains on rows of which columns look otherwise than in all"
+        return None
+
+    def _table_of(self, rows: np.ndarray) -> Any:
+        """Returns what the columns of some rows are, as a fit by itself reads them."""
+        some = clone(self._template)
+        return some._read(_safe_indexing(self._X, rows), np.zeros(len(rows)))[2]
+
+    def _of(self, params: Mapping[str, Any]) -> KerasEstimator:
+        return clone(self._template).set_params(**clone(dict(params), safe=False))
+
+    def train(
+        self, candidates: Sequence[Mapping[str, Any]], splits: Sequence[Split], longest: int | None = None
+    ) -> None:
+        """Trains candidates on splits; `next` gives them out, candidate by candidate and split by split.
+
+        Args:
+            candidates: Parameters by name.
+            splits: Rows of each.
+            longest: The most epochs that they will be trained in later calls, where they go on; None to train
+                each for itself.
+
+        Raises:
+            KeyboardInterrupt: It was asked to stop. What was trained of a run with a name is kept.
+        """
+        folds = tuple(Fold(place, *map(_rows, split)) for place, split in enumerate(splits))
+        if not self._is_same(splits):
+            self._end_sessions()
+        self._splits = splits
+        estimators = [self._of(params) for params in candidates]
+        grouped: dict[tuple, list[int]] = {}
+        for place, estimator in enumerate(estimators):
+            grouped.setdefault(_owned(estimator), []).append(place)
+        found: dict[int, list[Told | KerasgridError]] = {}
+        for own, places in grouped.items():
+            members = [estimators[place] for place in places]
+            told = self._train(own, members, folds, longest)
+            found |= dict(zip(places, told, strict=True))
+        self._queue = deque(
+            found[place][split] for place, split in product(range(len(candidates)), range(len(splits)))
+        )
+        times = [
+            [0.0 if isinstance(one, KerasgridError) else one.record.fit_time for one in found[place]]
+            for place in range(len(candidates))
+        ]
+        self.fit_times = np.array(times)
+
+    def next(self, estimator: KerasEstimator, samples: Dataset) -> Told:
+        """Returns the next fit that is asked for; when all are given out, one that is trained now.
+
+        Raises:
+            KerasgridError: It has failed.
+        """
+        if not self._queue:
+            return self._fit_of_all(estimator)
+        told = self._queue.popleft()
+        if isinstance(told, KerasgridError):
+            raise told
+        return told
+
+    def _fit_of_all(self, estimator: KerasEstimator) -> Told:
+        """Trains an estimator on all samples, and keeps its weights."""
+        self._end_sessions()
+        every = np.arange(len(self.samples))
+        fold = Fold(0, every, every[:_SAMPLE])
+        self._splits = [(fold.train, fold.test)]
+        self._keeps_weights, self._keeps_trained = True, False
+        [[told]] = self._train(_owned(estimator), [estimator], (fold,), None)
+        if isinstance(told, KerasgridError):
+            raise told
+        return told
+
+    def _train(
+        self, own: tuple, estimators: Sequence[KerasEstimator], folds: tuple[Fold, ...], longest: int | None
+    ) -> list[list[Told | KerasgridError]]:
+        """Trains estimators with the same function and seed; returns each one's fits."""
+        params = [json.loads(json.dumps(estimator._python_params())) for estimator in estimators]
+        until = {one["epochs"] for one in params if "epochs" in one} if longest is not None else set()
+        try:
+            session = self._session(own, params, folds, longest)
+            rung = None
+            if longest is not None and len(until) == 1 and self._may_go_on(session, params):
+                rung = until.pop()
+                params = [{**one, "epochs": longest} for one in params]
+            trials = session.train(Proposal(params, rung))
+        except RefusedError as error:  # none of the models can be built
+            return [[error for _ in folds] for _ in estimators]
+        if trials is None:
+            raise KeyboardInterrupt
+        session.is_finished = True
+        return [
+            [self._told(session, Job(trial, fold.index), fold, rung) for fold in folds] for trial in trials
+        ]
+
+    def _may_go_on(self, session: Session, params: Sequence[Mapping[str, Any]]) -> bool:
+        """Tells whether a longer run after some epochs is what a run of these epochs is."""
+        routes = map(session.recipe.route, params)
+        return not self._keeps_weights and all(route.looks_at_total is None for route in routes)
+
+    def _session(
+        self, own: tuple, params: Sequence[Mapping[str, Any]], folds: tuple[Fold, ...], longest: int | None
+    ) -> Session:
+        """Returns the session that trains such estimators; one that is open where that is the same."""
+        if own in self._sessions:
+            return self._sessions[own]
+        if longest is not None:
+            params = [{**one, **({"epochs": longest} if "epochs" in one else {})} for one in params]
+        paths = self._next_run()
+        draft = self._draft(paths.name, own, params)
+        if self._executor is None:
+            self._executor = make_executor(draft, most=len(params) * len(folds))
+        given = Given(read=Read(self.samples, folds, self._keeps_weights, self._keeps_trained))
+        session = self._stack.enter_context(
+            opened(draft, given, paths.results, executor=self._executor, observer=self._observer)
+        )
+        self._sessions[own] = session
+        return session
+
+    def _next_run(self) -> RunPaths:
+        """Returns where the next run is kept: the first one by its name, and those after it in its folder."""
+        number, self._n_runs = self._n_runs, self._n_runs + 1
+        return RunPaths(self._paths.folder, f"run-{number}") if number else self._paths
+
+    def _draft(self, name: str, own: tuple, params: Sequence[Mapping[str, Any]]) -> Draft:
+        model, seed, target_scale = own
+        kind = "inline" if self._n_workers == 1 else "processes"
+        workers = {} if self._n_workers == 1 else {"workers": self._n_workers}
+        return read_draft(
+            {
+                "name": name,
+                "model": model,
+                "space": [{name: [value] for name, value in one.items()} for one in params],
+                **({} if target_scale is None else {"data": {"target_scale": target_scale}}),
+                "search": {"seed": int(seed), "objective": self._objective},
+                "executor": {"kind": kind, **workers},
+            }
+        )
+
+    def _told(self, session: Session, job: Job, fold: Fold, rung: int | None) -> Told | KerasgridError:
+        state, paths = session.run.state, session.run.paths
+        record = state.ended.get(job.id) or state.waiting[job.id]
+        if record.error is not None:
+            return _error_of(record.error["type"], record.error["message"].removeprefix(f"{job}: "))
+        files = [(paths.prediction(*job.id), fold.test)]
+        files += [(paths.trained(*job.id), fold.train)] if self._keeps_trained else []
+        if rung is not None:  # what it says later takes their place
+            files = [(_kept_after(rung, file), rows) for file, rows in files]
+        history = {
+            name: values[:rung] for name, values in record.history.items() if not name.startswith("test_")
+        }
+        if not _RATES & session.recipe.route(job.trial.params).callbacks.keys():
+            history.pop("learning_rate", None)
+        weights = paths.weights(*job.id) if self._keeps_weights else None
+        said = [(file, partial(_safe_indexing, self._X, rows)) for file, rows in files]
+        return Told(replace(record, history=history), said, weights)
+
+    def _is_same(self, splits: Sequence[Split]) -> bool:
+        return len(splits) == len(self._splits) and all(
+            np.array_equal(one, other)
+            for before, now in zip(self._splits, splits, strict=True)
+            for one, other in zip(before, now, strict=True)
+        )
+
+    def _end_sessions(self, error: BaseException | None = None) -> None:
+        """Ends them, as interrupted where an error does."""
+        stack, self._stack, self._sessions = self._stack, ExitStack(), {}
+        with stack:
+            if error is not None:
+                raise error
+
+
+def _rows(part: Any) -> np.ndarray:
+    return np.asarray(part).astype(np.int64)
+
+
+def _owned(estimator: KerasEstimator) -> tuple:
+    """Returns what fits of one run have in common."""
+    return estimator.model, int(estimator.seed), estimator._target_scale
+
+
+def _error_of(kind: str, message: str) -> KerasgridError:
+    """Returns what a fit failed by, as an error of its own kind."""
+    known: Any = getattr(errors, kind, None)
+    is_known = isinstance(known, type) and issubclass(known, KerasgridError) and known is not ConfigError
+    return known(message) if is_known else TrialError(message)
+
+
+def _kept_after(epoch: int, file: Path) -> Path:
+    """Returns a second name of a file that an epoch has left, which stays when another takes its place."""
+    kept = file.with_stem(f"{file.stem}-epoch-{epoch}")
+    if not kept.exists():
+        try:
+            os.link(file, kept)
+        except OSError:  # a file system without links
+            shutil.copyfile(file, kept)
+    return kept
+
+
+def _is_plain(value: Any) -> bool:
+    """Tells whether JSON has a value."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | str) or _is_finite(value)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if hasattr(one, "equals"):  # pandas
+        return bool(one.equals(other))
+    if is_sparse(one):
+        return one.shape == other.shape and (one != other).nnz == 0
+    if isinstance(one, np.ndarray):
+        is_number = one.dtype.kind in "fc"
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=is_number)
+    return bool(one == other) if isinstance(one, list) else False

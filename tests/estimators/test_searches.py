@@ -1,0 +1,207 @@
+"""Searches of scikit-learn's over a model function: packs and workers give what fits one by one give."""
+
+import json
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+from scipy.stats import loguniform
+from sklearn import config_context, model_selection
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+
+import kerasgrid as kg
+from kerasgrid.estimators.ahead import FitsAhead
+
+pytestmark = pytest.mark.slow
+SGD = {"optimizer": ["SGD"]}
+
+
+def build(input_shape, n_classes, units=4, activation="relu"):
+    """A small net, for pixels from 0 to 1."""
+    layers = [keras.layers.Dense(units, activation), keras.layers.Dense(n_classes, "softmax")]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def build_numbers(input_shape, n_outputs, units=4):
+    layers = [keras.layers.Dense(units, "tanh"), keras.layers.Dense(n_outputs)]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def size(estimator, X, y):
+    """A score that asks a fitted estimator for more than its predictions of X."""
+    return estimator.model_.count_params() + float(estimator.predict_proba(X[:3]).max())
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:150] / 16, y[:150]
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    X, y = load_diabetes(return_X_y=True)
+    return X[:120], y[:120]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """How often fits were trained ahead, by the epochs of each proposal."""
+    told = []
+    train = FitsAhead.train
+
+    def counting(self, candidates, splits, longest=None):
+        train(self, candidates, splits, longest)
+        told.append([params.get("epochs") for params in candidates])
+
+    monkeypatch.setattr(FitsAhead, "train", counting)
+    return told
+
+
+CASES = {
+    "grid": (
+        "GridSearchCV",
+        build,
+        "digits",
+        {"param_grid": {"units": [4, 8], "epochs": [1, 2], **SGD}},
+        {
+            "cv": ShuffleSplit(2, test_size=0.3, random_state=0),
+            "scoring": ["accuracy", "neg_log_loss"],
+            "refit": "neg_log_loss",
+            "return_train_score": True,
+        },
+    ),
+    "random": (
+        "RandomizedSearchCV",
+        build,
+        "digits",
+        {"param_distributions": {"learning_rate": loguniform(1e-3, 1e-1), "epochs": [1], **SGD}},
+        {"n_iter": 2, "cv": 2, "random_state": 0, "scoring": size},
+    ),
+    "halving_of_epochs": (
+        "HalvingGridSearchCV",
+        build,
+        "digits",
+        {"param_grid": {"units": [4, 6, 8], **SGD}},
+        {"cv": 2, "resource": "epochs", "min_resources": 1, "max_resources": 3, "random_state": 0},
+    ),
+    "halving_of_samples": (
+        "HalvingGridSearchCV",
+        build,
+        "digits",
+        {"param_grid": {"units": [4, 6, 8], "epochs": [1], **SGD}},
+        {"cv": 2, "min_resources": 50, "random_state": 0, "return_train_score": False, "refit": False},
+    ),
+    "numbers": (
+        "GridSearchCV",
+        build_numbers,
+        "numbers",
+        {"param_grid": {"units": [4], "epochs": [2], "target_scale": ["standardize", None], "seed": [0, 1]}},
+        {"cv": GroupShuffleSplit(2, random_state=0), "scoring": "neg_mean_absolute_error"},
+    ),
+}
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("case", CASES)
+def test_it_finds_what_scikit_learns_own_finds_over_an_estimator(case, trained, request):
+    name, function, data, grid, options = CASES[case]
+    X, y = request.getfixturevalue(data)
+    kind = kg.KerasClassifier if data == "digits" else kg.KerasRegressor
+    given = {"groups": np.arange(len(y)) // 10, "sample_weight": np.linspace(0, 1, len(y))}
+    given = given if data == "numbers" else {}
+    fixed = {"epochs": 1} if options.get("resource") == "epochs" else {}
+    theirs = getattr(model_selection, name)(kind(function, **fixed), *grid.values(), **options)
+    ours = getattr(kg, name)(function, *grid.values(), **options)
+    theirs.fit(X, y, **given)
+    assert trained == []
+    ours.fit(X, y, **given)
+    assert len(trained) == (2 if "Halving" in name else 1)
+    assert list(ours.cv_results_) == list(theirs.cv_results_)
+    for key, values in theirs.cv_results_.items():
+        if "time" not in key and "rank" not in key:
+            found = ours.cv_results_[key]
+            is_number = isinstance(values, np.ndarray) and values.dtype.kind == "f"
+            np.testing.assert_allclose(found, values, rtol=1e-4) if is_number else (
+                np.testing.assert_array_equal(found, values)
+            )
+    if options.get("refit", True):
+        assert ours.best_params_ == theirs.best_params_
+        predict = "predict_proba" if data == "digits" else "predict"
+        np.testing.assert_allclose(getattr(ours, predict)(X), getattr(theirs, predict)(X), rtol=1e-3)
+        assert ours.best_estimator_.history_.keys() == theirs.best_estimator_.history_.keys()
+        loss = theirs.best_estimator_.history_["loss"]
+        assert ours.best_estimator_.history_["loss"] == pytest.approx(loss, rel=1e-5)
+        assert ours.best_estimator_._ahead is ours.best_estimator_._trained is None
+
+
+def test_a_function_of_a_script_trains_in_workers_and_goes_on_under_its_name(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    width = 5
+
+    def build_here(input_shape, n_classes, units):
+        return build(input_shape, n_classes, width + units)
+
+    def fitted(**options):
+        grid = {"units": [1, 3], "epochs": [1]}
+        found = kg.GridSearchCV(build_here, grid, cv=2, scoring="neg_log_loss", **options).fit(*digits)
+        return found.cv_results_["mean_test_score"].tolist(), found.predict_proba(digits[0])
+
+    scores, probabilities = fitted(n_jobs=2, name="kept")
+    assert [path.name for path in sorted((tmp_path / "results").iterdir())] == ["kept", "kept.json"]
+    assert json.loads((tmp_path / "results" / "kept.json").read_text())["summary"]["fits"] == 4
+    inline = fitted()
+    assert scores == pytest.approx(inline[0], rel=1e-5)
+    np.testing.assert_allclose(probabilities, inline[1], rtol=1e-4)
+    packs = []
+    monkeypatch.setattr(
+        "kerasgrid.driver.search.train_pack", lambda recipe, pack, context: packs.append(pack)
+    )
+    again = fitted(name="kept")
+    assert (again[0], packs) == (scores, [])
+    np.testing.assert_array_equal(again[1], probabilities)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(
+    ("grid", "splits", "reason"),
+    [
+        (
+            {"activation": [keras.activations.tanh]},
+            None,
+            "activation=.* is an object, which no other process",
+        ),
+        ({}, [(range(20), range(10, 30))], "split 0 holds out samples that it trains on"),
+        ({}, [([1, 1, *range(2, 60)], range(60, 80))], "split 0 trains on a sample twice"),
+        ({}, [(range(1, 6), range(60, 80))], "split 0 trains on no sample of some class"),
+    ],
+)
+def test_what_cannot_be_trained_ahead_is_trained_one_by_one(digits, trained, grid, splits, reason):
+    search = kg.GridSearchCV(build, {"epochs": [1], **grid}, cv=splits, refit=False)
+    with pytest.warns(UserWarning, match=f"GridSearchCV: fits are trained one by one, .*: {reason}"):
+        search.fit(*digits)
+    assert trained == []
+    assert search.cv_results_["mean_test_score"][0] >= 0
+
+
+@pytest.mark.usefixtures("eager")
+def test_metadata_is_routed_to_fits_and_scores(digits):
+    X, y = digits
+    weights = np.where(y == 0, 0.0, 1.0)
+    with config_context(enable_metadata_routing=True):
+        estimator = kg.KerasClassifier(build).set_fit_request(sample_weight=True)
+        estimator.set_score_request(sample_weight=True)
+        find = partial(kg.GridSearchCV, param_grid={"epochs": [1], "learning_rate": [0.1]}, cv=2, refit=False)
+        weighed = find(estimator).fit(X, y, sample_weight=weights).cv_results_["mean_test_score"]
+        theirs = model_selection.GridSearchCV(
+            estimator, {"epochs": [1], "learning_rate": [0.1]}, cv=2, refit=False
+        )
+        assert weighed == pytest.approx(
+            theirs.fit(X, y, sample_weight=weights).cv_results_["mean_test_score"]
+        )
+        with pytest.raises(ValueError, match="sample_weight"):
+            find(build).fit(X, y, sample_weight=weights)
