@@ -246,7 +246,7 @@ def _look_at_csv(file: CsvFile, label: str | None, id: str | None) -> Found:
     if columns.have_names or header is not None:
         named = find_images(file, None, Roles(label=label))
         if named is not None:
-            return table.of_named(named.below(file, None))
+            return table.of_named(named.settled(file, None))
         _refuse_names_of_images(columns, label)
         if (column := find_pixels(file, Roles(label=label))) is not None:
             return table.of_pixel_cells(column)
@@ -330,7 +330,7 @@ class _Table:
         columns, column, why = self.columns, named.column, self.found.why
         label = self._label_beside(column)
         cells = dict(columns.by_name)[column]
-        names = [name for name in (f"{cell}{named.suffix}" for cell in cells) if named.tree.has(name)]
+        names = [name for name in map(named.name_of, cells) if named.tree.has(name)]
         if not names:
             raise _without_files(columns, column, cells[0])
         image, why["image"] = _suggested([Picture(*named.tree.place(name)) for name in names])
@@ -338,10 +338,11 @@ class _Table:
         if "test" not in beside:
             beside = {**_folders_beside(named.tree), **beside}
         test = beside.get("test")
+        suffix = "" if named.others else named.suffix  # which is found again
         why["files"] = "the column that names image files, and where they are"
         config = self.found.config.model_copy(
             update={
-                "files": ImageColumn(column=column, folder=str(named.tree.path), suffix=named.suffix),
+                "files": ImageColumn(column=column, folder=str(named.tree.path), suffix=suffix),
                 "label": label,
                 "image": image,
                 "test": None if test is None else str(test),

@@ -52,21 +52,29 @@ class NamedImages:
         column: Its name.
         tree: Where the files lie.
         suffix: What is added to each name.
+        others: What is added where there is no such file.
         report: What was guessed.
     """
 
     column: str
     tree: Tree
     suffix: str = ""
+    others: tuple[str, ...] = ()
     report: tuple[str, ...] = ()
+
+    def name_of(self, cell: str) -> str:
+        """Returns the name of the file that a cell names, from the folder on."""
+        names = [f"{cell}{suffix}" for suffix in (self.suffix, *self.others)]
+        return names[0] if not self.others else next(filter(self.tree.has, names), names[0])
 
     def names_in(self, file: CsvFile) -> list[str]:
         """Returns the names of all files that the column names, from the folder on."""
         (frame,) = read_frames(file, [self.column], only=[self.column])
-        return [f"{cell}{self.suffix}" for cell in _paths(frame[self.column]) if cell]
+        return [self.name_of(cell) for cell in _paths(frame[self.column]) if cell]
 
-    def below(self, file: CsvFile, said: ImageColumn | None) -> NamedImages:
-        """Returns the same of files that lie in several folders, where more of what is named is found there.
+    def settled(self, file: CsvFile, said: ImageColumn | None) -> NamedImages:
+        """Returns the same of files that lie in several folders, or are of several kinds, where more of what
+        is named is found so.
 
         A folder counts of whose images as large a share is named as of the others', within a half: what is
         missing is not taken from a folder of others that happen to be called alike.
@@ -88,9 +96,15 @@ class NamedImages:
             n_named[folder] += own in wanted
         least = max((n_named[folder] / n for folder, n in n_all.items()), default=0) / 2
         flat = Flat(top, frozenset(folder for folder, n in n_all.items() if n_named[folder] > n * least))
-        if sum(map(flat.has, names)) <= n_found:
+        tree = flat if sum(map(flat.has, names)) > n_found else self.tree
+        others: tuple[str, ...] = ()
+        if said is None or not said.suffix:
+            lost = [name.removesuffix(self.suffix) for name in names if not tree.has(name)]
+            others = tuple(end for end in _SUFFIXES[1:] if any(tree.has(f"{cell}{end}") for cell in lost))
+        if tree is self.tree and not others:
             return self
-        return replace(self, tree=flat, report=_told(self.column, flat, self.suffix, said, ()))
+        told = _told(self.column, tree, " or ".join((self.suffix, *others)), said, ())
+        return replace(self, tree=tree, others=others, report=told)
 
     def files(self, cells: Sequence[str], faults: CellFaults) -> list[Picture | None]:
         """Returns the file that each cell names, None where there is none.
@@ -98,7 +112,7 @@ class NamedImages:
         Args:
             faults: Is told of those.
         """
-        names = [f"{cell}{self.suffix}" for cell in cells]
+        names = [self.name_of(cell) for cell in cells]
         blank = np.array([not cell for cell in cells], bool)
         lost = ~blank & np.array([not self.tree.has(name) for name in names], bool)
         missing = np.flatnonzero(lost)
@@ -184,7 +198,7 @@ def find_images(file: CsvFile, said: ImageColumn | None, roles: Roles) -> NamedI
             tree, suffix = found
             after = columns[columns.index(column) + 1 :]
             too = [name for name in after if all(map(is_image, filter(None, _paths(frame[name]))))]
-            return NamedImages(column, tree, suffix, _told(column, tree, suffix, said, too))
+            return NamedImages(column, tree, suffix, (), _told(column, tree, suffix, said, too))
         if said is not None:
             return NamedImages(column, _said_tree(file, said) or Tree(file.path.parent), said.suffix)
         if all(map(is_image, cells)):  # who reads them tells that they are not there
@@ -231,8 +245,9 @@ def _located(file: CsvFile, cells: Sequence[str], said: ImageColumn | None) -> t
         return None
     best = max(rank for rank, _, _ in found)
     several = [(tree, suffix) for rank, tree, suffix in found if rank == best]
-    if len(several) > 1 and best[0] < len(cells) and len({suffix for _, suffix in several}) == 1:
-        return several[0]  # of each folder some, as `below` finds
+    is_of_one = 1 in (len({tree.path for tree, _ in several}), len({suffix for _, suffix in several}))
+    if len(several) > 1 and best[0] < len(cells) and is_of_one:
+        return several[0]  # some of each folder or of each kind, as `settled` finds
     if len(several) > 1:
         places = " and ".join(f"{tree.where}/*{suffix}" for tree, suffix in several[:2])
         raise DataError(
@@ -310,6 +325,8 @@ def _likeliest(name: str, tree: Tree) -> str:
     names = tree.files()
     found = next((one for one in names if one.lower() == lowered), None)
     found = found or next((one for one in names if one.lower().rpartition("/")[2] == own), None)
+    stem = own.rpartition(".")[0]
+    found = found or next((one for one in names if one.lower().rpartition(".")[0] == stem != ""), None)
     return "" if found is None else f", where {found!r} is one"
 
 
@@ -420,7 +437,7 @@ def rows_to_predict(file: CsvFile, named: NamedImages, roles: Roles) -> ImageRow
         labels = list(zip(*labels, strict=True)) if here.targets or here.labels else labels[0]
         labels = label_reader(file, here)(labels)
     ids = None if here.id is None else stripped(frame[here.id])
-    return ImageRows(files, [f"{cell}{named.suffix}" for cell in cells], ids, labels or None)
+    return ImageRows(files, list(map(named.name_of, cells)), ids, labels or None)
 
 
 def told_left(columns: Sequence[str], why: str) -> list[str]:

@@ -374,7 +374,7 @@ def _named_source(
     options: dict[str, Any],
 ) -> Source:
     """Returns the source of image files that a CSV file names."""
-    named = named.below(file, config.files)
+    named = named.settled(file, config.files)
     pictures = [Picture(*named.tree.place(name)) for name in named.names_in(file) if named.tree.has(name)]
 
     def pictures_of(found: Sequence[Picture], faults: Sequence[str]) -> Pictures:
@@ -386,7 +386,7 @@ def _named_source(
     options |= {
         "source": "images",
         "column": named.column,
-        "suffix": named.suffix,
+        "suffix": [named.suffix, *named.others],
         **_decoding(config, trained),
     }
     return Source(file.where, (*files, *_paths(pictures)), options, read, decodes=True, notes=named.report)
@@ -481,7 +481,7 @@ def _named_stream(
     file: CsvFile, named: NamedImages, shape: Sequence[int], config: Any, source: Any, roles: Roles
 ) -> Stream:
     """Returns image files to predict that a CSV file names."""
-    named = named.below(file, config.files)
+    named = named.settled(file, config.files)
     rows = rows_to_predict(file, named, roles)
     pictures = _to_predict(rows.files, shape, config, file.where)
     ids, notes = rows.ids, named.report

@@ -128,6 +128,12 @@ def names_in_several_folders() -> str:
     return table("train.csv", ["id", "label"], [f"x{row}" for row in range(N)], WORDS)
 
 
+def names_of_several_kinds() -> str:
+    for row in range(N):
+        put(f"images/{row}.{('png', 'BMP')[row % 2]}", row)
+    return table("train.csv", ["id", "label"], range(N), WORDS)
+
+
 def names_in_a_zip() -> str:
     put_all("all/train/{row}.png")
     table("all/train.csv", ["id", "label"], range(N), WORDS)
@@ -190,6 +196,9 @@ FORMS = {
     ),
     "names in several folders that are told": Form(
         names_in_several_folders, {"files": ImageColumn(column="id", folder="parts", suffix=".png")}
+    ),
+    "names of several kinds": Form(
+        names_of_several_kinds, {}, ("files: 'id' names files in images, with .png or .BMP",)
     ),
     "names in a zip": Form(names_in_a_zip, {}, ("files: 'id' names files in all.zip/train, with .png",)),
     "names beside a zip": Form(
@@ -600,7 +609,14 @@ def test_names_of_windows_and_suffixes_in_capitals_are_followed():
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [("3.PNG", "3.png"), ("deep/3.png", "3.png"), ("cat/3.Png", "3.png"), ("99.png", None)]
+    ("name", "found"),
+    [
+        ("3.PNG", "3.png"),
+        ("deep/3.png", "3.png"),
+        ("cat/3.Png", "3.png"),
+        ("3.jpg", "3.png"),
+        ("99.png", None),
+    ],
 )
 def test_the_file_that_may_be_meant_is_told(name, found):
     put_all("train/{row}.png")
