@@ -26,7 +26,6 @@ from kerasgrid.errors import DataError, Fault, ModelError
 from kerasgrid.io import canonical_json, digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, Route, merge_augment, monitors
-from kerasgrid.jobs.thresholds import CHOSEN
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus, multiplies_bfloat16
 from kerasgrid.models.references import parse_reference
@@ -118,7 +117,7 @@ def _check_callbacks(draft: Draft, space: Space, data: Dataset | None, folds: Se
     for name, message in found:
         is_there = any(name == given or name.startswith(f"{given}.") for given in section)
         report.add(f"callbacks.{name}" if is_there else f"space.callbacks.{name}", message)
-    looks_at_val = _needs_val(config) or any(monitor.startswith("val_") for monitor in watched)
+    looks_at_val = decides_by_val(config) or any(monitor.startswith("val_") for monitor in watched)
     share = config.search.val or (DEFAULT_VAL if looks_at_val else None)
     if not isinstance(share, float) or data is None or not report.is_settled("search.val"):
         return looks_at_val
@@ -136,14 +135,9 @@ def decides_by_val(config: Config) -> bool:
     return config.search.engine in ENGINES and ENGINES[config.search.engine].decides_by_val
 
 
-def _needs_val(config: Config) -> bool:
-    """Tells whether all candidates have an inner split, whatever their callbacks monitor."""
-    return decides_by_val(config) or config.search.thresholds == CHOSEN
-
-
 def val_of(config: Config) -> float | str | None:
     """Returns the share of the inner split that all candidates have; None for those that look at it alone."""
-    return config.search.val or (DEFAULT_VAL if _needs_val(config) else None)
+    return config.search.val or (DEFAULT_VAL if decides_by_val(config) else None)
 
 
 def _unused_arguments(config: Config, space: Space, schedules: set[str | None]) -> Iterator[tuple[str, str]]:

@@ -41,8 +41,7 @@ from kerasgrid.jobs.objective import (
     objective_fault,
     scores_numbers,
 )
-from kerasgrid.jobs.route import DEFAULTS, TEST_FOLD
-from kerasgrid.jobs.thresholds import CHOSEN
+from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import CLASS_METRICS, CUT_METRICS
 from kerasgrid.machine import backend
 from kerasgrid.models.references import (
@@ -469,7 +468,7 @@ def _check_own_scores(draft: Draft, objective: Objective | None, scores: Sequenc
 def _check_thresholds(
     draft: Draft, data: Dataset | None, objective: Objective | None, scores: Sequence[Objective]
 ) -> None:
-    """Holds that thresholds are of several labels, are chosen on no row that is scored, and change scores."""
+    """Holds that thresholds are of several labels, and change scores."""
     search, place = draft.config.search, "search.thresholds"
     if data is None or search.thresholds == HALF:
         return
@@ -478,11 +477,6 @@ def _check_thresholds(
         what = f"is {search.thresholds}, which is of several labels a sample, and {here}: leave it out."
         draft.report.add(place, what)
         return
-    if search.thresholds == CHOSEN and search.val == TEST_FOLD:
-        what = (
-            "is chosen, and search.val is test_fold: they would be chosen on the very rows that are scored by"
-        )
-        draft.report.add(place, f"{what} them, and scores be too good. Leave one of the two out.")
     places = {"search.objective": objective}
     places |= {f"search.scores[{index}]": score for index, score in enumerate(scores)}
     for where, score in places.items():

@@ -343,8 +343,9 @@ class SearchConfig(Section):
     not defined."""
     thresholds: Annotated[float, Field(gt=0, lt=1)] | Literal["chosen"] = 0.5
     """At which probability a sample has a label, where it may have several. chosen: a number for each label,
-    by which its F1 is best (for accuracy its share of right answers, for fbeta that) on the inner split, so
-    never on rows that are scored; for predict on the out-of-fold predictions of all folds."""
+    by which its F1 is best (for accuracy its share of right answers, for fbeta that), of a fifth of the
+    held-out rows at a time on the others, so never on rows that are scored; for predict on the out-of-fold
+    predictions of all folds."""
     weighted_scores: bool = False
     """Whether objective and scores weigh samples by data.weight, as training does."""
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0

@@ -34,6 +34,7 @@ from kerasgrid.io import (
     write_json,
 )
 from kerasgrid.jobs.route import TEST_FOLD
+from kerasgrid.jobs.thresholds import PARTS, Chooser, apart
 from kerasgrid.records import Dataset, Fold, FoldRecord, Target
 from kerasgrid.report.label_scores import labels_of
 from kerasgrid.report.mistakes import mistakes_of
@@ -177,13 +178,21 @@ class Leaders:
         """Returns the predictions of a job, (row, output); None where they are not there or damaged."""
         return read_part(self.paths.prediction(*job), (len(fold.test), n_outputs))
 
-    def write_oof(self, state: RunState, folds: Sequence[Fold], data: Dataset) -> None:
+    def write_oof(
+        self,
+        state: RunState,
+        folds: Sequence[Fold],
+        data: Dataset,
+        choose: Chooser | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
         """Writes oof.npz and mistakes.npz.
 
         oof.npz: `trial_ID` (sample, class) float32, probabilities, for each leader, the best first;
         `fold` (sample,) int16, `labels` (sample,) int64, or (sample, label) uint8 of several,
-        and `classes` (class,), their names as text; where thresholds were chosen, `thresholds_ID`
-        (fold, label). Of numbers `trial_ID` and `labels` are (sample, number) float64, as the data have them,
+        and `classes` (class,), their names as text; where thresholds are chosen, `thresholds_ID`
+        (fold, part, label), those of every fifth row of a fold that is held out, from the first, second and
+        so on. Of numbers `trial_ID` and `labels` are (sample, number) float64, as the data have them,
         and `targets` (number,) stands for `classes`. Repeats are averaged, and so are folds that hold out the
         same sample, of which `fold` is the last. A sample that no fold holds out, as with `holdout`, has NaN
         in its row and -1 as its fold. Predictions that are missing, because somebody removed or damaged their
@@ -192,6 +201,13 @@ class Leaders:
         mistakes.npz: `trial`; `index` (mistake,) int64, the samples to whose wrong class the best trial
         gives the largest probabilities, or whose labels or numbers it misses by most; and, where samples are
         images, `images` (mistake, height, width, channel).
+
+        Args:
+            state: Of the search.
+            folds: Its folds.
+            data: All samples.
+            choose: Of thresholds, where they are chosen.
+            weights: (sample,), what each counts there; None for the same.
         """
         n_samples, target = len(data), replace(data.target, names=tuple(map(str, data.target.names)))
         held_out = np.full(n_samples, -1, dtype=np.int16)
@@ -218,9 +234,9 @@ class Leaders:
             whole /= np.maximum(n_times, 1)
             whole[held_out < 0] = np.nan
             arrays[f"trial_{trial_id}"] = whole
-            cuts = [fold.get("thresholds") for fold in state.row(trial_id)["folds"]]
-            if None not in cuts:
-                arrays[f"thresholds_{trial_id}"] = np.array(cuts)
+            if choose is not None:
+                cuts = [_cuts(choose, data.labels, whole, fold.test, weights) for fold in folds]
+                arrays[f"thresholds_{trial_id}"] = np.stack(cuts)
             leaders.append(trial_id)
         if leaders:
             write_arrays(self.paths.oof, arrays)
@@ -330,6 +346,15 @@ class FoldModels:
             f"{n_missing} of the {len(jobs)} fold models of the best trial, {trial}, are missing: an earlier "
             "session trained those fits and did not keep them. To have all, start anew with --fresh."
         )
+
+
+def _cuts(
+    choose: Chooser, labels: np.ndarray, told: np.ndarray, rows: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
+    """Returns the thresholds of the parts of some rows, (part, label), as their score has them."""
+    counts = None if weights is None else weights[rows]
+    found = apart(choose, labels[rows], told[rows], weights=counts)
+    return np.pad(found[:PARTS], [(0, max(0, PARTS - len(rows))), (0, 0)], "edge")
 
 
 def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, Any]:

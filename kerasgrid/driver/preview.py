@@ -458,11 +458,10 @@ def _inner(prepared: Prepared) -> list[str]:
     """Returns how the inner split is made, where something looks at it and it is not as in any search."""
     share = prepared.config.search.val or DEFAULT_VAL
     how = {"group": ": whole groups", "stratified_group": ": whole groups", "time": ": the last in time"}
-    kind, chooses = inner_kind(prepared.data, prepared.how), prepared.config.search.thresholds == CHOSEN
-    if not prepared.looks_at_val or isinstance(share, str) or not (kind in how or chooses):
+    kind = inner_kind(prepared.data, prepared.how)
+    if not prepared.looks_at_val or isinstance(share, str) or kind not in how:
         return []
-    what = "thresholds are chosen, and val_* is measured," if chooses else "val_* is measured"
-    return [f"{what} on {percent(share)} of what is trained on{how.get(kind, '')}"]
+    return [f"val_* is measured on {percent(share)} of what is trained on{how[kind]}"]
 
 
 def _begun(prepared: Prepared, paths: RunPaths) -> tuple[dict[str, Any], set[tuple[str, int, int]], bool]:

@@ -19,6 +19,7 @@ from kerasgrid.driver.results import Results
 from kerasgrid.errors import ReplayError, ResultsError, RunError
 from kerasgrid.io import canonical_json, digest, discard, remove, storage_errors, strict
 from kerasgrid.jobs.route import TEST_FOLD
+from kerasgrid.jobs.thresholds import CHOSEN, Chooser
 from kerasgrid.machine import versions
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Job, Pack, Trial, has_results
 from kerasgrid.run.damage import damaged
@@ -395,7 +396,10 @@ class Run:
             is_idle: Whether there was nothing to do, so that the session's seconds are none of the search.
         """
         self._is_idle = is_idle
-        self._leaders.write_oof(self.state, self.folds, self.prepared.data)
+        search, data = self.prepared.config.search, self.prepared.data
+        choose = Chooser.of(self.prepared.objective) if search.thresholds == CHOSEN else None
+        weights = data.weights if search.weighted_scores else None
+        self._leaders.write_oof(self.state, self.folds, data, choose, weights)
         self._models.sweep(self.state, is_over=status in {"complete", "failed"})
         self.append("end", {"status": status, "idle": is_idle}, durable=True)
         self._journal.sync()

@@ -45,7 +45,7 @@ class Recipe:
         objective: accuracy, loss, a scikit-learn scorer, a Keras metric or the reference of a function of the
             user's own; or one with its arguments.
         scores: What is recorded beside it, each likewise.
-        thresholds: At which probability a sample has one of several labels, or `chosen`, on the inner split.
+        thresholds: At which probability a sample has one of several labels, or `chosen`.
         weighted_scores: Whether objective and scores weigh samples as training does.
         scorers: Functions that these name and that were given in Python, by their names.
         seed: 0 is a seed.

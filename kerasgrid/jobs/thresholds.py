@@ -1,6 +1,6 @@
 """Thresholds: at which probability a sample has a label, a number each, where samples may have several.
 
-They are chosen where no score is measured: a score by thresholds of its own rows is too good.
+A row is cut by thresholds that were chosen without it: a score by thresholds of its own rows is too good.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from kerasgrid.jobs.objective import HALF, Objective
 CHOSEN = "chosen"
 Given = float | Literal["chosen"]
 """As `search.thresholds` has it."""
-_PARTS = 5
-"""In which rows of one fold are divided, where those of a part have thresholds of the others."""
+PARTS = 5
+"""In which rows of one fold are divided, of which those of a part have thresholds of the others."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,11 @@ class Chooser:
 
 
 def apart(
-    choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    choose: Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray],
     labels: np.ndarray,
     probabilities: np.ndarray,
     folds: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns each row's thresholds, (row, label), chosen on the rows of all other folds, none of its own.
 
@@ -88,12 +89,14 @@ def apart(
         choose: As a Chooser.
         labels: (row, label) of 0 and 1.
         probabilities: (row, label).
-        folds: (row,), the fold of each; where there is one only, or None, five parts of every fifth row.
+        folds: (row,), the fold of each; where there is one only, or None, `PARTS` of every fifth row.
+        weights: (row,), what each counts; None for the same.
     """
-    parts = np.arange(len(labels)) % _PARTS if folds is None or len(np.unique(folds)) < 2 else folds
+    parts = np.arange(len(labels)) % PARTS if folds is None or len(np.unique(folds)) < 2 else folds
     found = np.full(np.shape(probabilities), HALF)
     for part in np.unique(parts):
         others = parts != part
         if others.any():
-            found[~others] = choose(labels[others], probabilities[others])
+            counts = None if weights is None else weights[others]
+            found[~others] = choose(labels[others], probabilities[others], counts)
     return found

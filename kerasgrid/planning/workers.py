@@ -20,7 +20,6 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, NoModelError, ScoreError, StorageError, brief
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.thresholds import CHOSEN
 from kerasgrid.machine import backend, versions
 from kerasgrid.models.references import ModelReference, parse_reference
 from kerasgrid.models.signature import Signature, read_signature, signature_of
@@ -46,7 +45,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         scorers=prepared.scorers,
         val=val_of(prepared.config),
         decides_by_val=kind.decides_by_val,
-        frees_val=kind.frees_val and search.val is None and search.thresholds != CHOSEN,
+        frees_val=kind.frees_val and search.val is None,
         has_defaults=prepared.read is not None,
         draws_alike=prepared.read is not None,
         keeps_weights=prepared.read is not None and prepared.read.keeps_weights,

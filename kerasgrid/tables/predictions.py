@@ -12,6 +12,7 @@ import numpy as np
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import ARRAY_DAMAGE, open_input
+from kerasgrid.jobs.thresholds import PARTS
 from kerasgrid.records import Target
 from kerasgrid.run.paths import RunPaths
 
@@ -57,10 +58,14 @@ class Predictions:
             predicted: Likewise.
             images: As of the class.
             folds: (sample,), the fold that held each out.
-            thresholds: (fold, label); None for none.
+            thresholds: (fold, part, label), of a fold's rows in turn; None for none.
         """
-        held_out = np.flatnonzero(~np.isnan(predicted).any(axis=1))
-        cuts = None if folds is None or thresholds is None else thresholds[folds[held_out]]
+        held_out, cuts = np.flatnonzero(~np.isnan(predicted).any(axis=1)), None
+        if folds is not None and thresholds is not None:
+            own, places = folds[held_out], np.empty(len(held_out), np.int64)
+            for fold in np.unique(own):
+                places[own == fold] = np.arange(np.sum(own == fold))
+            cuts = thresholds[own, places % thresholds.shape[1]]
         return cls(target, held_out, labels[held_out], predicted[held_out], images or {}, cuts)
 
 
@@ -121,10 +126,10 @@ def _check_parts(labels: np.ndarray, target: Target, *parts: np.ndarray) -> None
 
 
 def _check_thresholds(thresholds: np.ndarray, folds: np.ndarray, target: Target) -> None:
-    """Raises a ValueError where thresholds are none, (fold, label) from 0 to 1."""
-    if folds.dtype.kind not in "iu" or thresholds.dtype.kind != "f" or thresholds.ndim != 2:
-        raise ValueError("its thresholds are no numbers of folds and labels")
-    if thresholds.shape[1] != target.n_outputs or folds.max(initial=-1) >= len(thresholds):
+    """Raises a ValueError where thresholds are none, (fold, part, label) from 0 to 1."""
+    if folds.dtype.kind not in "iu" or thresholds.dtype.kind != "f" or thresholds.ndim != 3:
+        raise ValueError("its thresholds are no numbers of folds, parts and labels")
+    if thresholds.shape[1:] != (PARTS, target.n_outputs) or folds.max(initial=-1) >= len(thresholds):
         raise ValueError(f"its thresholds are of shape {thresholds.shape}")
     if not ((thresholds >= 0) & (thresholds <= 1)).all():
         raise ValueError("its thresholds are not from 0 to 1")

@@ -12,7 +12,6 @@ import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.thresholds import CHOSEN
 from kerasgrid.records import Context, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import model_seed
 from kerasgrid.training import packs
@@ -24,7 +23,7 @@ from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import Loop, adapt
 from kerasgrid.training.saving import keep_model, keep_weights
-from kerasgrid.training.scoring import Inner, failure, keep_trained, score, value_of
+from kerasgrid.training.scoring import failure, keep_trained, score, value_of
 
 
 @contextmanager
@@ -135,11 +134,11 @@ def _score(loop: Loop) -> FoldRecord:
     epochs, fold = loop.progress.epoch, candidate.folds[loop.job.fold]
     if candidate.recipe.keeps_trained:
         keep_trained(candidate, loop.job, loop.compiled, loop.outputs(fold.train))
-    record = score(candidate, loop.job, loop.compiled, *found, samples.test, epochs, _inner(loop))
+    record = score(candidate, loop.job, loop.compiled, *found, samples.test, epochs)
     share, val, other = counted.first_values, None, None
     with counted.debiased():
         if candidate.scores_both_ways(share):
-            other = _value(loop, samples.test, _inner(loop))
+            other = _value(loop, samples.test)
         if candidate.recipe.decides_by_val and samples.val is not None:
             val = _value(loop, samples.val)
     return replace(
@@ -156,15 +155,7 @@ def _score(loop: Loop) -> FoldRecord:
     )
 
 
-def _value(loop: Loop, rows: np.ndarray, inner: Inner | None = None) -> float | None:
+def _value(loop: Loop, rows: np.ndarray) -> float | None:
     fold = loop.candidate.folds[loop.job.fold]
     found = loop.outputs(rows), loop.evaluate(rows)
-    return value_of(loop.candidate, fold, loop.compiled, *found, rows, inner)
-
-
-def _inner(loop: Loop) -> Inner | None:
-    """Returns what a model says of its inner split, where thresholds are chosen by that."""
-    val = loop.samples.val
-    if val is None or loop.candidate.recipe.thresholds != CHOSEN:
-        return None
-    return Inner(loop.outputs(val), val)
+    return value_of(loop.candidate, fold, loop.compiled, *found, rows)

@@ -52,7 +52,6 @@ def score(
     metrics: Mapping[str, float],
     rows: np.ndarray,
     epochs: int,
-    inner: Inner | None = None,
 ) -> FoldRecord:
     """Scores a trained job by its outputs on the held-out rows, and keeps its predictions.
 
@@ -64,7 +63,6 @@ def score(
         metrics: Keras's on them.
         rows: These rows.
         epochs: That it was trained.
-        inner: Where thresholds are chosen, if any are.
 
     Returns:
         The record, without its history and times.
@@ -73,7 +71,7 @@ def score(
         TrialError: Predictions or score are NaN or infinite.
     """
     objective, fold = candidate.objective, candidate.folds[job.fold]
-    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows, inner)
+    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows)
     if not said.is_finite:
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
     value = said.value(objective)
@@ -88,7 +86,7 @@ def score(
         epochs=epochs,
         memory_bytes=_memory_bytes(candidate),
         dead=said.dead,
-        thresholds=None if isinstance(said.thresholds, float) else tuple(said.thresholds.tolist()),
+        thresholds=None if isinstance(said.thresholds, float) else tuple(said.cuts.tolist()),
     )
 
 
@@ -113,7 +111,6 @@ def value_of(
     outputs: np.ndarray,
     metrics: Mapping[str, float],
     rows: np.ndarray,
-    inner: Inner | None = None,
 ) -> float | None:
     """Returns the objective on some rows; None where it is NaN or infinite.
 
@@ -124,27 +121,12 @@ def value_of(
         outputs: (row, output), of those rows.
         metrics: Keras's on them.
         rows: These rows.
-        inner: Where thresholds are chosen, if any are; None for these rows themselves, a part of them at a
-            time by those of the others.
     """
-    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows, inner)
+    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows)
     if not said.is_finite or (said.weights is not None and not said.weights.any()):
         return None
     value = said.value(candidate.objective)
     return value if math.isfinite(value) else None
-
-
-@dataclass(frozen=True)
-class Inner:
-    """What a model says of the inner split, on which thresholds are chosen.
-
-    Attributes:
-        outputs: (row, output).
-        rows: These rows.
-    """
-
-    outputs: np.ndarray
-    rows: np.ndarray
 
 
 def function_of(recipe: Recipe, objective: Objective) -> Callable[..., Any]:
@@ -186,7 +168,7 @@ class _Said:
         weights: (row,), what each row counts; None for the same.
         measured: Keras's metrics as the model has measured them.
         is_finite: Whether none of it is NaN or infinite.
-        thresholds: At which a sample has each of several labels: one for all, (label,), or (row, label).
+        thresholds: At which a sample has each of several labels: one for all, or (row, label).
     """
 
     candidate: Candidate
@@ -208,7 +190,6 @@ class _Said:
         outputs: np.ndarray,
         metrics: Mapping[str, float],
         rows: np.ndarray,
-        inner: Inner | None,
     ) -> _Said:
         """Returns what a model says of some rows; the arguments are those of `value_of`."""
         data, recipe = candidate.data, candidate.recipe
@@ -218,7 +199,7 @@ class _Said:
         weights = data.weights[rows] if recipe.weighted_scores and data.weights is not None else None
         thresholds: Thresholds = HALF
         if is_finite and recipe.target.is_multi_label:
-            thresholds = _thresholds(candidate, fold, compiled, predictions, rows, inner)
+            thresholds = _thresholds(candidate, predictions, rows, weights)
         parts = predictions, data.labels[rows], weights, metrics, is_finite, thresholds
         return cls(candidate, compiled, told, *parts)
 
@@ -227,7 +208,12 @@ class _Said:
         """Why the model has learnt nothing, by what it predicts; None where it is not known to have."""
         if self.is_numbers:
             return one_number(self.predictions, self.labels)
-        return one_class(self.predictions, self.labels, self.thresholds)
+        return one_class(self.predictions, self.labels, self.cuts)
+
+    @property
+    def cuts(self) -> np.ndarray:
+        """The thresholds, of chosen ones the mean over rows: (label,), or (1,) for all."""
+        return np.atleast_2d(self.thresholds).mean(axis=0)
 
     @property
     def is_numbers(self) -> bool:
@@ -316,22 +302,13 @@ class _Said:
 
 
 def _thresholds(
-    candidate: Candidate,
-    fold: Fold,
-    compiled: Compiled,
-    predictions: np.ndarray,
-    rows: np.ndarray,
-    inner: Inner | None,
+    candidate: Candidate, predictions: np.ndarray, rows: np.ndarray, weights: np.ndarray | None
 ) -> Thresholds:
-    """Returns at which probabilities rows have each of several labels; chosen as `value_of` tells."""
-    recipe, data = candidate.recipe, candidate.data
-    if isinstance(recipe.thresholds, float):
-        return recipe.thresholds
+    """Returns at which probabilities rows have each of several labels, chosen by other rows or given."""
+    if isinstance(given := candidate.recipe.thresholds, float):
+        return given
     choose = Chooser.of(candidate.objective)
-    if inner is None:
-        return apart(choose, data.labels[rows], predictions)
-    weights = data.weights[inner.rows] if recipe.weighted_scores and data.weights is not None else None
-    return choose(data.labels[inner.rows], candidate.predictions(compiled, inner.outputs, fold), weights)
+    return apart(choose, candidate.data.labels[rows], predictions, weights=weights)
 
 
 def failure(

@@ -38,7 +38,7 @@ from kerasgrid.training.loop import best_epoch, check_logs
 from kerasgrid.training.member import Member, restore, save
 from kerasgrid.training.program import Program
 from kerasgrid.training.saving import keep_model, keep_weights, own_model
-from kerasgrid.training.scoring import Inner, failure, keep_trained, score, value_of
+from kerasgrid.training.scoring import failure, keep_trained, score, value_of
 
 CALL_S = 5.0
 """Seconds that a call of a program should take at most, so that checkpoints are in time."""
@@ -395,8 +395,7 @@ class Wave:
 
     def _scored(self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool) -> FoldRecord:
         candidate, found = member.candidates[-1], (measured.test_outputs, measured.test)
-        inner = None if member.val is None else Inner(measured.val_outputs, member.val)
-        record = score(candidate, job, self.compiled, *found, member.test, self.epoch, inner)
+        record = score(candidate, job, self.compiled, *found, member.test, self.epoch)
         share, val, other = self.program.first_values(member.state), None, None
         fold = candidate.folds[job.fold]
         if self.recipe.keeps_trained:
@@ -405,8 +404,7 @@ class Wave:
         if candidate.scores_both_ways(share):
             by_averages = measured.debiased
             found = by_averages.test_outputs, by_averages.test
-            inner = None if member.val is None else Inner(by_averages.val_outputs, member.val)
-            other = value_of(candidate, fold, self.compiled, *found, member.test, inner)
+            other = value_of(candidate, fold, self.compiled, *found, member.test)
         if self.recipe.decides_by_val and member.val is not None:
             decided = measured.debiased if share else measured
             val = value_of(candidate, fold, self.compiled, decided.val_outputs, decided.val, member.val)

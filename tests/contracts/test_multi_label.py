@@ -22,7 +22,7 @@ from kerasgrid.delivery.submission import write_submission
 from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError, DataError, ModelError
-from kerasgrid.jobs.thresholds import Chooser
+from kerasgrid.jobs.thresholds import PARTS, Chooser
 from kerasgrid.records import Job, Pack, Trial
 from kerasgrid.report.writing import Report
 from kerasgrid.run.paths import RunPaths
@@ -103,17 +103,19 @@ def test_a_search_scores_labels_one_by_one(found, arrays):
     assert trial["mean_test_score"] > 0.95
     with np.load(RunPaths(found.file.parent, "several").oof) as oof:
         told, folds, thresholds = oof["trial_0"], oof["fold"], oof["thresholds_0"]
-    assert thresholds.tolist() == [fold["thresholds"] for fold in trial["folds"]]
+    assert thresholds.shape == (2, PARTS, N_LABELS)
+    cuts = np.empty_like(told, np.float64)
     for place, fold in enumerate(trial["folds"]):
         own = folds == place
-        right = np.mean((told[own] >= thresholds[place]) == arrays[1][own])
+        cuts[own] = np.resize(thresholds[place], (own.sum(), N_LABELS))
+        assert fold["thresholds"] == pytest.approx(cuts[own].mean(axis=0))
+        right = np.mean((told[own] >= cuts[own]) == arrays[1][own])
         assert fold["test_score"] == fold["metrics"]["accuracy"] == pytest.approx(right, abs=1e-6)
-        f1 = f1_score(arrays[1][own], told[own] >= thresholds[place], average="macro")
+        f1 = f1_score(arrays[1][own], told[own] >= cuts[own], average="macro")
         assert fold["metrics"]["f1_macro"] == pytest.approx(f1)
         at_half = np.mean((told[own] >= 0.5) == arrays[1][own])  # of Keras, in the curve
         assert fold["history"]["test_accuracy"][-1] == pytest.approx(at_half, abs=1e-6)
     report = Report(found.file)
-    cuts = thresholds[folds]
     assert report.mistakes.share_right == pytest.approx(np.mean((told >= cuts) == arrays[1]))
     assert [one.threshold for one in report.mistakes.labels] == pytest.approx(cuts.mean(axis=0))
     assert all(one.image.shape == (6, 6, 1) for one in report.mistakes.wrong)
@@ -283,10 +285,6 @@ def test_autokeras_takes_them(config, found, tmp_path, monkeypatch):
             "is of one class a sample, and a sample may have several labels",
         ),
         ({"search": {"objective": "sparse_top_k_categorical_accuracy"}}, "take accuracy, f1_macro or binary"),
-        (
-            {"search": {"thresholds": "chosen", "val": "test_fold"}},
-            "search.thresholds: is chosen, and search.val is test_fold: they would be chosen on the",
-        ),
         (
             {"search": {"thresholds": 0.25, "objective": "f1_score"}},
             "search.objective: is 'f1_score', a metric of Keras's that cuts at 0.5 whatever search.thre",
