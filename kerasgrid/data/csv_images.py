@@ -196,6 +196,10 @@ def find_images(file: CsvFile, said: ImageColumn | None, roles: Roles) -> NamedI
         found = _located(file, cells, said)
         if found is not None:
             tree, suffix = found
+            n_found = sum(tree.has(f"{cell}{suffix}") for cell in cells)
+            is_surely = len(cells) == len(frame) or not all(map(NUMBER.fullmatch, cells))
+            if said is None and not is_surely and 2 * n_found < len(cells):
+                continue  # numbers that come again, of which some are names by chance
             after = columns[columns.index(column) + 1 :]
             too = [name for name in after if all(map(is_image, filter(None, _paths(frame[name]))))]
             return NamedImages(column, tree, suffix, (), _told(column, tree, suffix, said, too))
@@ -213,7 +217,7 @@ def _could_be_names(cells: Sequence[str], n_rows: int) -> bool:
     if all(map(is_image, cells)):
         return True
     # A folder may have a file that is called 1, and a column of ones does not name it.
-    return len(cells) == n_rows if all(map(NUMBER.fullmatch, cells)) else len(cells) > 1
+    return 2 * len(cells) > n_rows if all(map(NUMBER.fullmatch, cells)) else len(cells) > 1
 
 
 def _said_tree(file: CsvFile, said: ImageColumn | None) -> Tree | None:

@@ -386,6 +386,14 @@ def test_all_that_is_wrong_with_rows_and_files_is_told_together():
     ]
 
 
+def test_names_that_are_numbers_are_known_where_one_comes_twice():
+    put_all("train/{row}.png")
+    table("train.csv", ["id", "label"], [*range(N), 3], [*WORDS, WORDS[3]])
+    assert len(load_data(section("train.csv", skip_bad=True))) == N
+    table("table.csv", ["many", "label"], [row % 9 + 8 for row in range(N)], WORDS)  # 8 to 11 are names
+    assert load_data(section("table.csv")).table is not None
+
+
 LISTED = [*range(N), 3, 4, "", 77, 6]
 """Files that rows name; the row of 8 has no label, that of 3 the same twice, that of 4 another one."""
 

@@ -35,8 +35,8 @@ def reads(monkeypatch):
     calls = []
     original = loading.find_source
 
-    def counted(config, trained=None):
-        source = original(config, trained)
+    def counted(*given):
+        source = original(*given)
 
         def read():
             calls.append(source.name)
@@ -62,8 +62,8 @@ def test_other_options_are_other_data(train, config, options):
 def test_a_file_that_changes_while_it_is_read(train, monkeypatch, write_csv, cache):
     original = loading.find_source
 
-    def racing(config, trained=None):
-        source = original(config, trained)
+    def racing(*given):
+        source = original(*given)
 
         def read():
             samples = source.read()
