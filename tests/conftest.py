@@ -51,6 +51,19 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Refuses a file that imports Keras at its top, for seconds, where nothing slow is asked for."""
+    was_there = "keras" in sys.modules
+    report = yield
+    if collector.config.option.markexpr in QUICK and "keras" in sys.modules and not was_there:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{collector.nodeid} imports Keras and has quick tests: let the slow ones import it."
+        )
+    return report
+
+
 def pytest_collection_modifyitems(items):
     """Begins with the files that train the most, so that none of them is left for the end."""
     trained: Counter[Path] = Counter()

@@ -1,6 +1,6 @@
 """Damaged files of results, and of what lies beside them: each is read, or refused in words.
 
-All kinds are tried in one process of their own, which imports no backend and keeps within a gigabyte.
+All kinds are tried in one process of their own, which imports MLflow but no backend, and keeps within a GiB.
 """
 
 from __future__ import annotations
@@ -426,6 +426,7 @@ def outcomes(tmp_path_factory, session_cache):
     return found, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_mutation_is_read_or_refused_in_words(kind, outcomes):
