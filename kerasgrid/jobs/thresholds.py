@@ -45,7 +45,7 @@ class Chooser:
         """Returns (label,) float64, between two neighbouring probabilities each.
 
         Of several that are as good it is that nearest to 0.5, which is also that of a label that none of the
-        rows has, or none lacks.
+        rows that count has, or none lacks.
 
         Args:
             labels: (row, label) of 0 and 1.
@@ -57,7 +57,8 @@ class Chooser:
         return np.array([self._of_one(has, told, counts) for has, told in pairs])
 
     def _of_one(self, has: np.ndarray, told: np.ndarray, counts: np.ndarray) -> float:
-        if (has == has[0]).all():
+        has, told, counts = (values[counts > 0] for values in (has, told, counts))
+        if (has == has[:1]).all():  # or none counts
             return HALF
         order = np.argsort(-told, kind="stable")
         told, gains = told[order], counts[order] * has[order]
