@@ -92,7 +92,8 @@ def look_at(section: DataConfig, data: Dataset, doing: Doing = not_told) -> Look
             return Look(Glance.of(data, chunks, _key(_paths(section.test))))
         test = stream.pictures.files
         paths = sorted({one.path for one in test})
-        key = _key(paths, telling(doing, "Looking at image files of data.test", len(paths)))
+        own = _key(paths, telling(doing, "Looking at image files of data.test", len(paths)))
+        key = digest([own, [one.member for one in test]])
         left_out = None if files else "which files the samples trained on were is not known."
         return Look(Glance.of(data, with_files(files, test), key), left_out, files, test)
     except DataError as error:

@@ -1,5 +1,7 @@
 """What is told of samples before anything is trained, and the page that shows them."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -151,6 +153,12 @@ def test_image_files_are_told_by_their_names(tmp_path, monkeypatch):
     (tmp_path / "grid.yaml").write_text(text.replace("test: test", "test: ., skip_bad: true"))
     page = write_data_page(tmp_path / "grid.yaml").read_text()
     assert "8 of 10 image files of data.test are those of data.train, such as train/cat/2.png: name" in page
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write("test/1.png")
+        archive.write("train/owl/3.png", "test/deep/2.png")
+    for test, n in (("all.zip", 2), ("all.zip/test/deep", 1)):
+        (tmp_path / "grid.yaml").write_text(text.replace("test: test", f"test: {test}, skip_bad: true"))
+        assert f"{n} of {n} test samples" in write_data_page(tmp_path / "grid.yaml").read_text()
     assert "9 files, 12 to 12 wide (median 12) and 9 to 11 high (median 10)" in page
 
 
