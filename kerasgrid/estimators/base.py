@@ -303,7 +303,6 @@ class KerasEstimator(BaseEstimator):
             stored = data.images, data.targets
             batches = Batches(*stored, rows, route.batch_size, data.scaling, weights=data.weights)
             validation, prepare = None if val is None else data.batches(val), data.preparation
-            is_weighed = data.weights is not None or data.class_weight is not None
 
             def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
                 batches.rows = rows[data_order(seed, job, epoch, len(rows))]
@@ -338,7 +337,6 @@ class KerasEstimator(BaseEstimator):
                     verbose=0,
                     validation_data=validation,
                     callbacks=[hooks, *callbacks, after],
-                    class_weight=None if is_weighed else candidate.class_weight(rows),
                 )
         counted.settle(updates)  # early stopping may have put back those of its best epoch
         self.first_values_ = counted.first_values

@@ -7,7 +7,7 @@ compiled, looped and mapped over the jobs of a pack.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -68,7 +68,7 @@ def repeat(first: Any, last: Any, body: Callable, state: Any) -> Any:
     return jax.lax.fori_loop(first, last, body, state)
 
 
-def map_chunks(function: Callable, chunks: Any, like: Any, n_chunks: Any) -> Any:
+def map_chunks(function: Callable, chunks: Any, first: Any, n_chunks: Any) -> Any:
     """Returns what `function` gives of chunks in turn, with an axis of chunks before a job's own.
 
     A loop whose end is no constant of the program: of one that is, XLA might make another program.
@@ -76,14 +76,14 @@ def map_chunks(function: Callable, chunks: Any, like: Any, n_chunks: Any) -> Any
     Args:
         function: Takes and gives what jobs have apart.
         chunks: (chunk, row, ...) of each job, or of all.
-        like: What it gives of a chunk of a single row.
+        first: What it gives of the first chunk.
         n_chunks: A tensor: the first so many chunks are computed, and of the others there is anything.
     """
     if NAME == "tensorflow":
-        most, n_rows = chunks[0].shape[:2]
-        leaves = tf.nest.flatten(like)
+        most = chunks[0].shape[0]
         arrays = [
-            tf.TensorArray(leaf.dtype, most, element_shape=(n_rows, *leaf.shape[1:])) for leaf in leaves
+            tf.TensorArray(leaf.dtype, most, element_shape=leaf.shape).write(0, leaf)
+            for leaf in tf.nest.flatten(first)
         ]
 
         def step(index, *arrays):
@@ -91,10 +91,10 @@ def map_chunks(function: Callable, chunks: Any, like: Any, n_chunks: Any) -> Any
             return index + 1, *(array.write(index, leaf) for array, leaf in zip(arrays, found, strict=True))
 
         _, *arrays = tf.while_loop(
-            lambda index, *_: index < n_chunks, step, (0, *arrays), parallel_iterations=1
+            lambda index, *_: index < n_chunks, step, (1, *arrays), parallel_iterations=1
         )
-        return tf.nest.pack_sequence_as(like, [array.stack() for array in arrays])
-    most, n_rows = chunks.shape[1:3]
+        return tf.nest.pack_sequence_as(first, [array.stack() for array in arrays])
+    most = chunks.shape[1]
 
     def with_next(index, found):
         part = function(jax.lax.dynamic_index_in_dim(chunks, index, 1, keepdims=False))
@@ -102,9 +102,7 @@ def map_chunks(function: Callable, chunks: Any, like: Any, n_chunks: Any) -> Any
             lambda whole, own: jax.lax.dynamic_update_index_in_dim(whole, own, index, 1), found, part
         )
 
-    empty = jax.tree.map(
-        lambda leaf: jnp.zeros((leaf.shape[0], most, n_rows, *leaf.shape[2:]), leaf.dtype), like
-    )
+    empty = jax.tree.map(lambda leaf: jnp.zeros((leaf.shape[0], most, *leaf.shape[1:]), leaf.dtype), first)
     return jax.lax.fori_loop(0, n_chunks, with_next, empty)
 
 
@@ -131,8 +129,8 @@ def with_logits(outputs: Any, logits: Any) -> Any:
 def apart(stacked: Any) -> Any:
     """Returns nested arrays that have an axis of jobs as `each` takes them: on TensorFlow a list."""
     if NAME == "tensorflow":
-        width = tf.nest.flatten(stacked)[0].shape[0]
-        return [tf.nest.map_structure(lambda leaf, job=job: leaf[job], stacked) for job in range(width)]
+        jobs = zip(*map(tf.unstack, tf.nest.flatten(stacked)), strict=True)
+        return [tf.nest.pack_sequence_as(stacked, leaves) for leaves in jobs]
     return stacked
 
 
@@ -143,29 +141,43 @@ def together(parts: Any) -> Any:
     return parts
 
 
-def each(function: Callable, *parts: Any) -> Any:
+def traced_once(function: Callable) -> Callable:
+    """Returns a function of one job, which on TensorFlow is traced once for all jobs, programs and widths.
+
+    All tensors of programs come to it as arguments: those that it knew otherwise would be of the first one.
+    """
+    return tf.function(function, autograph=False) if NAME == "tensorflow" else function
+
+
+def each(function: Callable, *parts: Any, same: Sequence[Any] = ()) -> Any:
     """Returns what a function of one job gives for each, apart.
 
     On JAX one program computes all jobs side by side (vmap). On TensorFlow each job has a tower of its
     own in one graph, and towers run at the same time where there are threads for them: kernels that
-    differ between jobs are no batched operation there. One tower is traced, and called for each.
+    differ between jobs are no batched operation there.
 
     Args:
         function: Takes and gives nested arrays of one job.
         parts: Its arguments, apart; one of a single entry is the same for all jobs.
+        same: Those after them, which are the same for all jobs.
     """
     if NAME == "tensorflow":
         width = max(map(len, parts))
-        tower = function if width == 1 else tf.function(function, autograph=False)
-        return [tower(*(part[job % len(part)] for part in parts)) for job in range(width)]
+        return [function(*(part[job % len(part)] for part in parts), *same) for job in range(width)]
     single = [all(leaf.shape[0] == 1 for leaf in jax.tree.leaves(part)) for part in parts]
     parts = tuple(
         jax.tree.map(lambda leaf: leaf[0], part) if is_single else part
         for part, is_single in zip(parts, single, strict=True)
     )
     if all(single):
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], function(*parts))
-    return jax.vmap(function, in_axes=[None if is_single else 0 for is_single in single])(*parts)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], function(*parts, *same))
+    axes = [None if is_single else 0 for is_single in single]
+    return jax.vmap(lambda *own: function(*own, *same), in_axes=axes)(*parts)
+
+
+def entry(parts: Any, place: int) -> Any:
+    """Returns one entry of the tuples that `each` gives, apart."""
+    return [part[place] for part in parts] if NAME == "tensorflow" else parts[place]
 
 
 def takes_bytes(n_bytes: int) -> bool:
@@ -321,20 +333,37 @@ def to_device(array: np.ndarray) -> Any:
     return tf.constant(array) if NAME == "tensorflow" else jnp.asarray(array)
 
 
-def read_ahead(batches: Any, n: int) -> Any:
-    """Returns a keras.utils.PyDataset for Keras's fit, of which at most so many batches are read ahead.
+class Reader:
+    """What Keras's fit takes batches from: on TensorFlow datasets, one for all batches that are alike.
 
-    TensorFlow reads ahead as many as it likes of one: 19 have been seen, each of which may take 100 MB.
+    Keras makes one of each keras.utils.PyDataset that it is given, and traces anew how it is read: longer
+    than a few steps take. It also reads ahead as many batches as it likes: 19 have been seen, of 100 MB each.
     """
-    if NAME != "tensorflow":
-        return batches
-    spec = tf.nest.map_structure(
-        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0]
-    )
-    found = tf.data.Dataset.from_generator(
-        lambda: (batches[index] for index in range(len(batches))), output_signature=spec
-    )
-    return found.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(n)
+
+    def __init__(self) -> None:
+        self._datasets: dict[Any, Any] = {}
+        self._given: dict[Any, Any] = {}
+
+    def __call__(self, batches: Any, n: int | None) -> Any:
+        """Returns what Keras's fit is to be given of a keras.utils.PyDataset, until it is asked for another.
+
+        Args:
+            batches: Arrays of each are a tuple, of which only the length of the first axis may differ.
+            n: Batches that are read ahead at most; None for as many as the backend likes.
+        """
+        if NAME != "tensorflow":
+            return batches
+        like = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0])
+        if like not in self._datasets:
+            made = tf.data.Dataset.from_generator(lambda: self._each(like), output_signature=like)
+            self._datasets[like] = made
+        self._given[like] = batches
+        found = self._datasets[like].apply(tf.data.experimental.assert_cardinality(len(batches)))
+        return found.prefetch(tf.data.AUTOTUNE if n is None else n)
+
+    def _each(self, like: Any) -> Iterator[Any]:
+        batches = self._given[like]
+        return (batches[index] for index in range(len(batches)))
 
 
 def given(array: np.ndarray) -> Any:

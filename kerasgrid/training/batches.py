@@ -5,7 +5,7 @@ normalised for Keras's own fit, as programs do within.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,6 @@ class Batches(keras.utils.PyDataset):
         prepare: Augments and normalises images that are divided, given the batch's place in the epoch.
         weights: (sample,), what each sample counts; None for the same.
         mix: Mixes the samples of a batch that is ready, given its place in the epoch.
-        n_ahead: Batches that are read ahead at most; None for as many as Keras does by itself.
     """
 
     def __init__(
@@ -90,10 +89,9 @@ class Batches(keras.utils.PyDataset):
         prepare: Prepare | None = None,
         weights: np.ndarray | None = None,
         mix: Mix | None = None,
-        n_ahead: int | None = None,
     ) -> None:
         super().__init__()
-        self.prepare, self.weights, self.mix, self.n_ahead = prepare, weights, mix, n_ahead
+        self.prepare, self.weights, self.mix = prepare, weights, mix
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.scaling, self.first = batch_size, scaling, first
 
@@ -103,11 +101,6 @@ class Batches(keras.utils.PyDataset):
     def __exit__(self, *exception: object) -> None:
         self.images = self.targets = self.rows = np.empty(0)
         self.weights = None
-
-    @property
-    def given(self) -> Any:
-        """What Keras is to read them from."""
-        return self if self.n_ahead is None else backend.read_ahead(self, self.n_ahead)
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size) - self.first
@@ -248,10 +241,9 @@ class LoopData:
         test: Held-out rows; none where all are trained on.
         scaling: How pixels become input.
         preparation: What is done to them between their division and their centring; None for nothing.
-        weights: (sample,), what each counts in training; None for the same, or for its class's.
-        class_weight: (class,), what mixed samples count by their classes; None for the same, or where Keras
-            sees to it.
-        n_ahead: As in `Batches`.
+        weights: (sample,), what each counts in training; None for the same.
+        class_weight: (class,), what mixed samples count by their classes; None for the same.
+        n_ahead: Batches that are read ahead at most; None for as many as the backend likes.
     """
 
     images: np.ndarray
@@ -264,6 +256,11 @@ class LoopData:
     weights: np.ndarray | None = None
     class_weight: np.ndarray | None = None
     n_ahead: int | None = None
+    _reader: backend.Reader = field(default_factory=backend.Reader, repr=False)
+
+    def given(self, batches: Batches) -> Any:
+        """Returns what Keras is to read batches from."""
+        return self._reader(batches, self.n_ahead)
 
     def batches(
         self,
@@ -279,7 +276,7 @@ class LoopData:
         prepare, mix = self.preparing(key)
         weights = None if key is None else self.weights
         given = self.images, self.targets, rows, batch_size, self.scaling, first, prepare, weights
-        return Batches(*given, mix, self.n_ahead)
+        return Batches(*given, mix)
 
     def preparing(self, key: np.ndarray | None = None) -> tuple[Prepare | None, Mix | None]:
         """Returns what prepares batches and what mixes them; of an epoch that is trained on by its key."""

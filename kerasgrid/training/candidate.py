@@ -309,16 +309,16 @@ class Candidate:
     def _weights(self, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Returns what each sample counts in training on some rows, (sample,), and what each class does.
 
-        Where samples are not mixed, their classes' weights are among their own; Keras itself sees to classes
-        where nothing else is weighed.
+        Where samples are not mixed, their classes' weights are among their own.
         """
         weights, of_classes, kind = self.data.weights, self.class_weight(rows), keras.config.floatx()
         by_class = None if of_classes is None else np.asarray(list(of_classes.values()))
         if self.mixes:
             weights, by_class = (None if it is None else it.astype(kind) for it in (weights, by_class))
             return weights, by_class
-        if weights is not None and by_class is not None:
-            weights = weights * by_class[self.data.labels]
+        if by_class is not None:
+            each = by_class[self.data.labels]
+            weights = each if weights is None else weights * each
         return None if weights is None else weights.astype(kind), None
 
 

@@ -120,13 +120,6 @@ class Loop:
         return self.compiled.model
 
     @property
-    def class_weight(self) -> dict[int, float] | None:
-        """What a sample of each class counts in training, where samples do not have it among their own."""
-        samples = self.samples
-        is_seen_to = samples.weights is not None or samples.class_weight is not None
-        return None if is_seen_to else self.candidate.class_weight(samples.train)
-
-    @property
     def n_steps(self) -> int:
         """Steps of an epoch."""
         return -(-len(self.samples.train) // self.candidate.route.batch_size)
@@ -149,13 +142,12 @@ class Loop:
         key = augment_key(seed, drawn, epoch)
         with self.samples.batches(rows, size, self.progress.step, key) as batches:
             history = self.model.fit(
-                batches.given,
+                self.samples.given(batches),
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 shuffle=False,
                 verbose=0,
                 callbacks=[bridge],
-                class_weight=self.class_weight,
             )
         self.progress.fit_time = self._watch.end()
         return {name: float(values[-1]) for name, values in history.history.items()}
@@ -171,13 +163,15 @@ class Loop:
     ) -> dict[str, float]:
         """Returns loss and metrics on some rows."""
         with self.statistics(), self.samples.batches(rows) as batches:
-            measured = self.model.evaluate(batches.given, verbose=0, return_dict=True, callbacks=hooks)
+            measured = self.model.evaluate(
+                self.samples.given(batches), verbose=0, return_dict=True, callbacks=hooks
+            )
         return {name: float(value) for name, value in measured.items()}
 
     def outputs(self, rows: np.ndarray) -> np.ndarray:
         """Returns (row, output) of some rows."""
         with self.statistics(), self.samples.batches(rows) as batches:
-            return self.model.predict(batches.given, verbose=0)
+            return self.model.predict(self.samples.given(batches), verbose=0)
 
     def statistics(self) -> AbstractContextManager[None]:
         """Lets the model have, within, the moving statistics that it is measured and saved with."""

@@ -56,6 +56,7 @@ class Program(States):
         self.feed = images if isinstance(images, Feed) else None
         self.images = None if self.feed else images, None if divisor is None else np.float32(divisor)
         self._step, self._jit = Step(self, how, halts), jit
+        self._once = lru_cache(maxsize=None)(backend.traced_once)
         self._train = lru_cache(maxsize=8)(self._compile_train)
         self._tail = lru_cache(maxsize=16)(self._compile_tail)
         self._outputs = lru_cache(maxsize=8)(self._compile_outputs)
@@ -140,87 +141,97 @@ class Program(States):
         return stored if piece is None else piece, divisor
 
     def _compile_train(self, _width: int, _n_batches: int) -> Any:
+        batch, step = self._once(self._full), self._once(self._stepped)
+
         def steps(states, fixed, inputs, rows, how, first, last, start, images, targets):
             fixed, inputs, rows, how = map(backend.apart, (fixed, inputs, rows, how))
 
             def body(index, states):
-                def batch(rows, how):
-                    size = self.schedule.batch_size
-                    part = backend.slice_rows(rows, (index - start) * size, size)
-                    return self._step.batch(how, index, images, targets, part)
-
-                def step(state, fixed, inputs, batch):
-                    return self._step(state, fixed, inputs["key"], index, inputs["rates"][index], *batch)
-
-                return backend.each(step, states, fixed, inputs, backend.each(batch, rows, how))
+                batches = backend.each(batch, rows, how, same=(index, start, images, targets))
+                return backend.each(step, states, fixed, inputs, batches, same=(index,))
 
             return backend.together(backend.repeat(first, last, body, backend.apart(states)))
 
         return backend.compile(steps, self._jit)
 
+    def _full(self, rows, how, index, start, images, targets):
+        size = self.schedule.batch_size
+        part = backend.slice_rows(rows, (index - start) * size, size)
+        return self._step.batch(how, index, images, targets, part)
+
+    def _stepped(self, state, fixed, inputs, batch, index):
+        return self._step(state, fixed, inputs["key"], index, inputs["rates"][index], *batch)
+
     def _compile_tail(self, _width: int, _n_batches: int, _size: int) -> Any:
+        batch, step = self._once(self._ragged), self._once(self._stepped_or_not)
+
         def tail(states, fixed, inputs, rows, weights, how, place, images, targets):
-            def batch(rows, weights, how):
-                return *self._step.batch(how, place, images, targets, rows, weights), weights
-
-            def step(state, fixed, inputs, batch):
-                *_, weights = batch
-                stepped = self._step(state, fixed, inputs["key"], place, inputs["rates"][place], *batch)
-                real = ops.sum(weights) > 0  # a step that is all padding changes nothing
-                return keras.tree.map_structure(lambda new, old: ops.where(real, new, old), stepped, state)
-
-            batches = backend.each(batch, *map(backend.apart, (rows, weights, how)))
-            return backend.together(backend.each(step, *map(backend.apart, (states, fixed, inputs)), batches))
+            states, fixed, inputs, *of_batch = map(backend.apart, (states, fixed, inputs, rows, weights, how))
+            batches = backend.each(batch, *of_batch, same=(place, images, targets))
+            return backend.together(backend.each(step, states, fixed, inputs, batches, same=(place,)))
 
         return backend.compile(tail, self._jit)
 
+    def _ragged(self, rows, weights, how, place, images, targets):
+        return *self._step.batch(how, place, images, targets, rows, weights), weights
+
+    def _stepped_or_not(self, state, fixed, inputs, batch, place):
+        *_, weights = batch
+        stepped = self._stepped(state, fixed, inputs, batch, place)
+        real = ops.sum(weights) > 0  # a step that is all padding changes nothing
+        return keras.tree.map_structure(lambda new, old: ops.where(real, new, old), stepped, state)
+
     def _compile_outputs(self, _width: int, _n_batches: int) -> Any:
+        measured, inputs, outputs = map(self._once, (self._measured, self._inputs, self._forward))
+
         def outputs_of(states, fixed, rows, scaling, n_chunks, images):
             states, fixed, rows, scaling = map(backend.apart, (states, fixed, rows, scaling))
-            states = backend.each(
-                lambda state, fixed: self.measured(state, fixed["first"], fixed["is_debiased"]), states, fixed
-            )
-
-            def inputs(rows, scaling):
-                return self._step.inputs(images, rows, scaling)
-
-            def outputs(state, fixed, x):
-                """Returns outputs, with their logits where Keras takes losses from those; and the penalty."""
-                with self.lifted.bound(fixed["numbers"]):
-                    found, _, losses = self._step.forward(state, x, False)
-                logits = backend.logits_behind(found)
-                penalty = ops.cast(sum(losses), keras.config.floatx())
-                return [found] if logits is None else [found, logits], penalty
+            states = backend.each(measured, states, fixed)
 
             def of_rows(rows):
-                return backend.each(outputs, states, fixed, backend.each(inputs, rows, scaling))
+                x = backend.each(inputs, rows, scaling, same=(images,))
+                return backend.each(outputs, states, fixed, x)
 
-            of_one = of_rows(backend.each(lambda rows: rows[0, :1], rows))
-            like = backend.each(lambda found: found[0], of_one)
-            penalty = backend.each(lambda found: found[1], of_one)
-            found = backend.map_chunks(
-                lambda rows: backend.each(lambda found: found[0], of_rows(rows)), rows, like, n_chunks
-            )
+            of_first = of_rows(backend.each(lambda rows: rows[0], rows))
+            found, penalty = (backend.entry(of_first, place) for place in range(2))
+            found = backend.map_chunks(lambda rows: backend.entry(of_rows(rows), 0), rows, found, n_chunks)
             return backend.together(found), backend.together(penalty)
 
         return backend.compile(outputs_of, self._jit)
 
-    def _compile_logs(self, _width: int, _n_batches: int) -> Any:
-        def logs_of(fixed, held, found, penalty, targets):
-            def logs(fixed, held, found, penalty):
-                found = [part[: held["rows"].shape[0]] for part in found]
-                rows, counted = ops.reshape(held["rows"], (-1, 2)), ops.reshape(held["weights"], (-1,))
-                y = ops.take(targets[0], rows[:, 1], axis=0)
-                flat, *logits = [ops.reshape(part, (-1, *part.shape[2:])) for part in found]
-                if logits:
-                    flat = backend.with_logits(flat, *logits)
-                with self.lifted.bound(fixed["numbers"]):
-                    logs = {"loss": self._step.loss(y, flat, counted) + penalty}
-                    fresh = [ops.convert_to_tensor(value) for value in self.fresh]
-                    values = self._step.update_metrics(fresh, y, flat, counted)
-                    logs |= self.results(values)
-                return logs, ops.cast(found[0], keras.config.floatx())
+    def _measured(self, state, fixed):
+        return self.measured(state, fixed["first"], fixed["is_debiased"])
 
-            return backend.together(backend.each(logs, *map(backend.apart, (fixed, held, found, penalty))))
+    def _inputs(self, rows, scaling, images):
+        return self._step.inputs(images, rows, scaling)
+
+    def _forward(self, state, fixed, x):
+        """Returns outputs, with their logits where Keras takes losses from those; and the penalty."""
+        with self.lifted.bound(fixed["numbers"]):
+            found, _, losses = self._step.forward(state, x, False)
+        logits = backend.logits_behind(found)
+        penalty = ops.cast(sum(losses), keras.config.floatx())
+        return [found] if logits is None else [found, logits], penalty
+
+    def _compile_logs(self, _width: int, _n_batches: int) -> Any:
+        logs = self._once(self._logs_of)
+
+        def logs_of(fixed, held, found, penalty, targets):
+            parts = map(backend.apart, (fixed, held, found, penalty))
+            return backend.together(backend.each(logs, *parts, same=(targets,)))
 
         return backend.compile(logs_of, self._jit)
+
+    def _logs_of(self, fixed, held, found, penalty, targets):
+        found = [part[: held["rows"].shape[0]] for part in found]
+        rows, counted = ops.reshape(held["rows"], (-1, 2)), ops.reshape(held["weights"], (-1,))
+        y = ops.take(targets[0], rows[:, 1], axis=0)
+        flat, *logits = [ops.reshape(part, (-1, *part.shape[2:])) for part in found]
+        if logits:
+            flat = backend.with_logits(flat, *logits)
+        with self.lifted.bound(fixed["numbers"]):
+            logs = {"loss": self._step.loss(y, flat, counted) + penalty}
+            fresh = [ops.convert_to_tensor(value) for value in self.fresh]
+            values = self._step.update_metrics(fresh, y, flat, counted)
+            logs |= self.results(values)
+        return logs, ops.cast(found[0], keras.config.floatx())
