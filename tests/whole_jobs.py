@@ -24,6 +24,8 @@ on_tensorflow = pytest.mark.skipif(
 )
 
 VAL = {"folds": 2, "val": 0.2}
+EVEN = {"train": "digits", "scale": 16, "subset": 100}
+"""Whose folds batches of 10 divide, so that no step of fewer rows is compiled."""
 STOPPING = {
     "early_stopping": {
         "monitor": "val_loss",

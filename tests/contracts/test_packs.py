@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from fakes import Collector, Crash, Crashing
 from whole_jobs import (
+    EVEN,
     STOPPING,
     VAL,
     assert_alike,
@@ -44,18 +45,27 @@ from kerasgrid.training.program import Program
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
 NOISY = {
+    "data": EVEN,
     "search": VAL,
     "callbacks": STOPPING,
-    "params": {"epochs": 6, "batch_norm": True, "dropout": 0.25, "optimizer.momentum": 0.5},
+    "params": {
+        "epochs": 6,
+        "batch_size": 10,
+        "batch_norm": True,
+        "dropout": 0.25,
+        "optimizer.momentum": 0.5,
+    },
 }
-"""One graph for all tests, so that its program is compiled once; of its runs each draws masks of its own."""
+"""One graph for all tests, so that its program is compiled once; of its runs each draws masks of its own.
+
+No step of it has fewer rows: those are in test_training.
+"""
 
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     """Returns a function that prepares a search over the graph of all tests."""
-    monkeypatch.setattr(packs, "_fitting", {})  # of what an earlier test pretends
-    monkeypatch.setattr(packs, "_too_large", set())
+    monkeypatch.setattr(packs, "PROGRAMS", 32)  # so that each is compiled once
     of = maker(tmp_path)
 
     def noisy(name="run", interval_s=1e9, epochs=6, **changes):
@@ -63,6 +73,13 @@ def make(tmp_path, monkeypatch):
         return of(name, interval_s, **given | changes)
 
     return noisy
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    """Lets a test forget its own programs alone, and what it pretends of memory."""
+    for name, known in (("_programs", {}), ("_on_device", {}), ("_fitting", {}), ("_too_large", set())):
+        monkeypatch.setattr(packs, name, known)
 
 
 def runs(*rates, **params):
@@ -95,7 +112,7 @@ def never_cut(tmp_path_factory):
     "given",
     [
         {"augment": {"rotation_range": 10, "zoom_range": 0.2, "mixup_alpha": 0.4}},
-        pytest.param({"data": {"train": "digits", "subset": 101, "standardize": True}}, marks=on_tensorflow),
+        pytest.param({"data": {"train": "digits", "subset": 100, "standardize": True}}, marks=on_tensorflow),
     ],
 )
 def test_runs_of_a_fold_share_their_batches_and_none_of_their_numbers_change(make, monkeypatch, given):
@@ -151,11 +168,11 @@ def test_runs_share_from_where_the_one_that_took_others_has_ended_also_after_a_r
     assert result(alone.train(alone.pack(jobs[:1])).records[jobs[0].id]) == result(wanted[jobs[0].id])
 
 
-def test_bytes_on_the_device_are_the_floats_that_the_host_makes_of_them(make, monkeypatch):
+def test_bytes_on_the_device_are_the_floats_that_the_host_makes_of_them(make, monkeypatch, forgetful):
     """And four times as many samples fit; of the others pieces are fed."""
     search = make(callbacks={}, epochs=2, augment={"rotation_range": 10})
     job, found = runs(0.125)[0], []
-    monkeypatch.setattr(packs, "room_bytes", lambda: 101 * 64)
+    monkeypatch.setattr(packs, "room_bytes", lambda: 100 * 64)
     for are_bytes, is_fed in ((True, False), (False, True)):
         monkeypatch.setattr(packs, "_are_bytes", lambda candidate, told=are_bytes: told)
         packs._forget()
@@ -311,7 +328,7 @@ def test_a_run_that_waited_when_its_record_was_lost_is_not_trained_again(make):
     assert one.reached.val_score is not None
 
 
-PLAIN = {"callbacks": {}, "params": {"epochs": 3}}
+PLAIN = {"data": EVEN, "callbacks": {}, "params": {"epochs": 3, "batch_size": 10}}
 """Of no dropout, so that packs and Keras's own fit can be compared."""
 
 
@@ -386,13 +403,13 @@ def test_searches_on_the_same_data_and_folds_share_a_program_wherever_they_run(m
     shutil.copytree(search.recipe.data_folder, place)
     assert program_of(search.but(data_folder=str(place))) is program_of(search)
     others = [make("folds", search={"folds": 4, "val": 0.2}), make("val", search={"folds": 2}, callbacks={})]
-    others.append(make("scale", data={"train": "digits", "scale": 8, "subset": 101}))
+    others.append(make("scale", data={**EVEN, "scale": 8}))
     made = [program_of(search), *map(program_of, others), program_of(search, "other graph")]
     assert len(set(map(id, made))) == 5
     folds = [others[i].prepared.folds for i in (0, 1)]
     inner = [len(fold.train) - -(-len(fold.train) // 5) for fold in folds[0]]
-    assert made[1].schedule == Schedule.of(inner, 16)
-    assert made[2].schedule == Schedule.of([len(fold.train) for fold in folds[1]], 16)
+    assert made[1].schedule == Schedule.of(inner, 10)
+    assert made[2].schedule == Schedule.of([len(fold.train) for fold in folds[1]], 10)
     images, divisor = made[3].images
     assert np.asarray(images).max() / divisor == 2
 
@@ -450,7 +467,8 @@ def test_a_later_fit_of_a_graph_makes_the_backend_forget_nothing(make, monkeypat
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch, epochs):
     """Of the first step, of that of fewer rows, and of whatever Keras's own fit does before and in them."""
-    search = make(f"times {epochs}", callbacks={}, params={"epochs": epochs, "units": [16 + epochs]})
+    data, params = {**EVEN, "subset": 101}, {"epochs": epochs, "units": [16 + epochs]}
+    search = make(f"times {epochs}", callbacks={}, data=data, params=params)
     makers, compiled = {name: getattr(Program, f"_compile_{name}") for name in ("train", "tail")}, []
 
     def slow(name):
@@ -556,7 +574,7 @@ class ResourceExhaustedError(Exception):
 @on_tensorflow
 @pytest.mark.parametrize("since", [0, 2])
 def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_time(
-    make, never_cut, monkeypatch, since
+    make, never_cut, monkeypatch, forgetful, since
 ):
     """The room ends at once, or while a third epoch is trained."""
     _, wanted = never_cut(WIDE)
@@ -584,7 +602,7 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
 
 
 @on_tensorflow
-def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch):
+def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch, forgetful):
     """The halves would not fit either while the first program were kept."""
     train, widths, programs = Program.train, [], []
 
@@ -647,7 +665,9 @@ def fallen(search, pack):
 
 
 @on_tensorflow
-def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(make, monkeypatch, eager):
+def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(
+    make, monkeypatch, forgetful, eager
+):
     search = make(callbacks={}, epochs=2)
     train, trained = Program.train, set()
 
@@ -669,7 +689,9 @@ def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_progra
 
 
 @on_tensorflow
-def test_a_program_that_cannot_be_traced_leaves_all_runs_to_keras_own_fit(make, monkeypatch, eager):
+def test_a_program_that_cannot_be_traced_leaves_all_runs_to_keras_own_fit(
+    make, monkeypatch, forgetful, eager
+):
     search = make(callbacks={}, epochs=1)
 
     def broken(*_):
