@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 from fakes import Collector, Crash, Crashing
-from whole_jobs import assert_alike, finished, jobs_of, maker, on_tensorflow
+from whole_jobs import EVEN, assert_alike, finished, jobs_of, maker, on_tensorflow
 
 from kerasgrid.errors import ChangedError
 from kerasgrid.records import EpochRecord, Job, Pack, Trial
@@ -50,7 +50,7 @@ def test_steps_after_an_infinite_loss_change_nothing(make):
 
 
 @pytest.mark.backend
-def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make):
+def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make, eager):
     [job] = jobs_of([{}])
     exact = make("exact", params={"epochs": 2}).train(Pack((job,))).records[job.id]
     assert exact.error is None
@@ -76,7 +76,7 @@ def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make):
 
 @on_tensorflow
 def test_jit_is_a_graph_of_its_own_and_gives_the_same_numbers(make):
-    search = make(params={"epochs": 1})
+    search = make(data=EVEN, params={"epochs": 1, "batch_size": 10})
     trials, graphs = trials_of(search, [{}, {"training.jit": True}, {"training.jit": False}])
     assert len({graphs[i].key for i in range(3)} - {None}) == 3
     job = Job(trials[1], 0)

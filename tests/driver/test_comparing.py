@@ -59,24 +59,24 @@ def of_version_1(paths):
 def test_both_are_of_one_version_of_the_journal(fake_trainer, tmp_path, monkeypatch):
     ask_in_this_process(monkeypatch)
     own, rival = RunPaths(tmp_path, "fake"), RunPaths(tmp_path, "fake-autokeras")
-    search(config(), results=tmp_path)
+    search(config(max_trials=1), results=tmp_path)
     of_version_1(own)
     told = "In compare fresh=True is of AutoKeras's half alone: give it to kerasgrid search."
     for fresh in (False, True):
         with pytest.raises(JournalError, match="fake-autokeras is set beside it, which is not") as caught:
-            compare(config(), results=tmp_path, fresh=fresh)
+            compare(config(max_trials=1), results=tmp_path, fresh=fresh)
         assert str(caught.value).endswith(told)
     assert not rival.folder.exists()
-    search(config(), results=tmp_path, fresh=True)
-    compare(config(), results=tmp_path)
+    search(config(max_trials=1), results=tmp_path, fresh=True)
+    compare(config(max_trials=1), results=tmp_path)
     of_version_1(rival)
     with pytest.raises(
         JournalError, match=f"{rival.journal}: this run .* fake is set beside it, which is not"
     ):
-        compare(config(), results=tmp_path)
+        compare(config(max_trials=1), results=tmp_path)
     of_version_1(own)
     before = own.journal.read_bytes(), rival.journal.read_bytes()
-    found = compare(config(), results=tmp_path)
+    found = compare(config(max_trials=1), results=tmp_path)
     assert {found.own.about.journal, found.autokeras.about.journal} == {"kerasgrid.journal/1"}
     assert (own.journal.read_bytes(), rival.journal.read_bytes()) == before
 

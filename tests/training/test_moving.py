@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from whole_jobs import VAL, assert_alike, jobs_of, maker, on_tensorflow
+from whole_jobs import EVEN, VAL, assert_alike, jobs_of, maker, on_tensorflow
 
 from kerasgrid.records import Job, Pack, RungRecord, Trial
 from kerasgrid.training.moving import SET, Counted, debiased_pair, greatest_momentum, share_left
@@ -295,12 +295,9 @@ def both_ways(search, n_jobs=1, **pack) -> list[dict]:
     "objective", ["accuracy", *(pytest.param(name, marks=on_tensorflow) for name in ("loss", "neg_log_loss"))]
 )
 def test_a_fold_is_scored_both_ways_in_packs_and_in_keras_own_fit(make, objective, eager):
-    search = {"folds": 2, "objective": objective}
-    searches = {
-        kind: make(kind, params=NORMED, training={"batch_norm": kind}, search=search)
-        for kind in ("keras", "debiased")
-    }
-    n_jobs = 2 if objective == "accuracy" else 1
+    n_jobs, given = (2, {}) if objective == "accuracy" else (1, {"data": EVEN})
+    given |= {"params": NORMED, "search": {"folds": 2, "objective": objective}}
+    searches = {kind: make(kind, training={"batch_norm": kind}, **given) for kind in ("keras", "debiased")}
     by_keras, plain = both_ways(searches["keras"], n_jobs)
     debiased, plain_debiased = both_ways(searches["debiased"], n_jobs)
     for job, record in by_keras.items():
@@ -316,7 +313,7 @@ def test_a_fold_is_scored_both_ways_in_packs_and_in_keras_own_fit(make, objectiv
 
 
 def test_a_model_without_batch_normalization_has_no_share(make, eager):
-    for records in both_ways(make(params={**NORMED, "batch_norm": False})):
+    for records in both_ways(make(data=EVEN, params={**NORMED, "batch_norm": False})):
         assert {(record.first_values, record.debiased_score) for record in records.values()} == {(None, None)}
 
 
@@ -324,9 +321,9 @@ def test_a_model_without_batch_normalization_has_no_share(make, eager):
 @pytest.mark.parametrize("epochs", [4, 2])
 def test_what_a_rung_decides_by_is_debiased_whatever_is_scored(make, epochs, eager):
     """Of fits that wait at it, and of those that have ended there."""
-    found = {}
+    found, given = {}, {"data": EVEN, "params": {**NORMED, "epochs": epochs}, "search": VAL}
     for kind in ("keras", "debiased"):
-        search = make(kind, params={**NORMED, "epochs": epochs}, search=VAL, training={"batch_norm": kind})
+        search = make(kind, training={"batch_norm": kind}, **given)
         found[kind] = both_ways(search.but(decides_by_val=True), until=2)
     for by_keras, debiased in zip(found["keras"], found["debiased"], strict=True):
         for job, record in by_keras.items():
@@ -363,7 +360,7 @@ def test_statistics_that_a_callback_sets_before_an_epoch_hold_no_first_values(ma
 def test_models_are_kept_as_they_were_measured(make, packs, eager):
     kept = {}
     for kind in ("keras", "debiased"):
-        search = make(kind, params=NORMED, training={"batch_norm": kind}).but(keeps_models=True)
+        search = make(kind, data=EVEN, params=NORMED, training={"batch_norm": kind}).but(keeps_models=True)
         job = Job(Trial(0, {}), 0)
         search.train(search.pack([job]) if packs else Pack((job,)))
         model = keras.saving.load_model(search.recipe.paths.model(*job.id))

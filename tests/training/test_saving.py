@@ -100,7 +100,7 @@ def closed(input_shape, n_classes):
 """
 
 
-PARAMS = {"batch_size": 16, "epochs": 2, "optimizer": "SGD"}
+PARAMS = {"batch_size": 10, "epochs": 2, "optimizer": "SGD"}  # which divides the rows of each fold
 VAL = {"search": {"folds": 2, "val": 0.2, "keep_models": "all"}}
 
 
