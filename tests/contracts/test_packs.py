@@ -624,7 +624,7 @@ def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch, f
 
 
 @on_tensorflow
-def test_samples_that_take_much_are_fed_in_pieces_before_runs_part(make, never_cut, monkeypatch):
+def test_samples_that_take_much_are_fed_in_pieces_before_runs_part(make, never_cut, monkeypatch, forgetful):
     """The room ends when a trial is timed, or while a second epoch is trained."""
     search, wanted = never_cut(WIDE)
     again, train, widths = make(), Program.train, []
@@ -639,7 +639,6 @@ def test_samples_that_take_much_are_fed_in_pieces_before_runs_part(make, never_c
     monkeypatch.setattr(packs, "room_bytes", lambda: 2 * n_bytes)
     monkeypatch.setattr(packs, "TRIAL_S", 0)
     monkeypatch.setattr(Program, "train", full)
-    packs._forget()
     most, context = 0, Collector()
     packs.measure(again.recipe, again.pack(WIDE[:1]), context)
     assert [*context.of(WidthRecord)[0].seconds] == [1]
@@ -647,10 +646,9 @@ def test_samples_that_take_much_are_fed_in_pieces_before_runs_part(make, never_c
     packs._too_large.clear()
     packs._forget()
     widths.clear()
-    most = 3
+    most = 2
     np.testing.assert_equal(results(again.train(again.pack(WIDE)).records), results(wanted))
-    assert widths[:5] == [(3, False)] * 4 + [(3, True)]
-    packs._forget()
+    assert widths[:4] == [(3, False)] * 3 + [(3, True)]
 
 
 def fallen(search, pack):
