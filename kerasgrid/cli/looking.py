@@ -132,7 +132,7 @@ def _look_at_folder(tree: Tree) -> Found:
     """Returns what a folder of images is: of folders of classes, or of files whose names tell them."""
     try:
         listing = class_folders(tree)
-        if listing.faults:
+        if listing.faults and _named_classes(tree) is not None:
             raise DataError("\n".join(listing.faults))
         found = DataConfig(train=str(listing.tree.path))
         why = {"train": "a folder a class"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,14 @@ def starter(source: Path | str, *, base: Path, label: str | None = None, id: str
     """
     found = look(source, label, id)
     try:
-        data = load_data(found.config)
+        try:
+            data = load_data(found.config)
+        except DataError:
+            if not found.are_files:
+                raise
+            found.why["skip_bad"] = "files that are bad are left out, as is told below"
+            found = replace(found, config=found.config.model_copy(update={"skip_bad": True}))
+            data = load_data(found.config)
     except DataError as error:
         told = str(error).replace("data.label", "--label").replace("data.id", "--id")
         raise type(error)(told) from error
@@ -225,6 +233,8 @@ def _data_lines(found: Found, data: Dataset, base: Path) -> list[tuple[str, str]
         lines.append((f"  sample_submission: {sample}", "how a submission looks"))
     if config.image is not None:
         lines.append((f"  image: {config.image}", why["image"]))
+    if config.skip_bad:
+        lines.append(("  skip_bad: true", why["skip_bad"]))
     if data.table is not None:
         return [*lines, *_table_lines(data)]
     wrapped = [part for line in data.report for part in _wrapped(line)]

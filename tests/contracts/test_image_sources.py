@@ -806,6 +806,19 @@ def test_what_init_writes_passes_every_check(form):
     assert in_order(prepared.data)[1] == WORDS
 
 
+@pytest.mark.parametrize("form", [class_folders, names_without_suffix, flat])
+def test_init_leaves_bad_files_out_and_tells_which(form):
+    given = form()
+    bad = next(Path().rglob("*10.png"))
+    bad.write_bytes(b"")
+    source = given if isinstance(given, str) else str(given.folder)
+    data = prepare(write_starter(source, Path("grid.yaml"))).data
+    assert len(data) == N - 1
+    text = " ".join(Path("grid.yaml").read_text(encoding="utf-8").split())
+    assert "skip_bad: true # files that are bad are left out, as is told below" in text
+    assert f"# files: 1 image of 12 cannot be decoded, left out: '{bad.as_posix()}'" in text
+
+
 @pytest.mark.parametrize("split", [None, "|", " "])
 def test_init_tells_several_labels(split):
     if split is None:
