@@ -100,6 +100,16 @@ def look_at(section: DataConfig, data: Dataset, doing: Doing = not_told) -> Look
         return Look(Glance.of(data), str(error), files)
 
 
+def names_of(section: DataConfig, data: Dataset) -> tuple[str, ...]:
+    """Returns what messages call each training sample that is an image file; none where that is not known.
+
+    Raises:
+        DataError: The files are others by now.
+    """
+    look = Look(Glance(), files=_files(section, data))
+    return tuple(map(look.name, range(len(look.files))))
+
+
 def _files(section: DataConfig, data: Dataset) -> tuple[Picture, ...]:
     """Returns the image file of each training sample; none where that is not known, or they are none."""
     source = None if section.train is None else find_source(section)

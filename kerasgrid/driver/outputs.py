@@ -185,6 +185,7 @@ class Leaders:
         data: Dataset,
         choose: Chooser | None = None,
         weights: np.ndarray | None = None,
+        names: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """Writes oof.npz and mistakes.npz.
 
@@ -200,7 +201,7 @@ class Leaders:
 
         mistakes.npz: `trial`; `index` (mistake,) int64, the samples to whose wrong class the best trial
         gives the largest probabilities, or whose labels or numbers it misses by most; and, where samples are
-        images, `images` (mistake, height, width, channel).
+        images, `images` (mistake, height, width, channel), and of image files `names` (mistake,).
 
         Args:
             state: Of the search.
@@ -208,6 +209,7 @@ class Leaders:
             data: All samples.
             choose: Of thresholds, where they are chosen.
             weights: (sample,), what each counts there; None for the same.
+            names: Gives the image file of each sample; none where samples are none.
         """
         n_samples, target = len(data), replace(data.target, names=tuple(map(str, data.target.names)))
         held_out = np.full(n_samples, -1, dtype=np.int16)
@@ -243,7 +245,8 @@ class Leaders:
             told = arrays["labels"], arrays[f"trial_{leaders[0]}"]
             thresholds = arrays.get(f"thresholds_{leaders[0]}")
             best = Predictions.of_held_out(target, *told, folds=held_out, thresholds=thresholds)
-            write_arrays(self.paths.mistakes, _mistakes(best, data) | {"trial": np.array(leaders[0])})
+            mistakes = _mistakes(best, data, names())
+            write_arrays(self.paths.mistakes, mistakes | {"trial": np.array(leaders[0])})
 
 
 def _about_target(target: Target) -> dict[str, Any]:
@@ -357,14 +360,17 @@ def _cuts(
     return np.pad(found[:PARTS], [(0, max(0, PARTS - len(rows))), (0, 0)], "edge")
 
 
-def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, Any]:
+def _mistakes(predictions: Predictions, data: Dataset, names: Sequence[str]) -> dict[str, Any]:
     """Returns the samples that are most confidently wrong, or furthest off, and what they look like."""
     looks: dict[str, Callable[[Predictions], Any]]
     looks = {"numbers": residuals_of, "labels": labels_of, "classes": mistakes_of}
     index = np.array(looks[data.target.kind](predictions).worst_samples, dtype=np.int64)
     if data.images.ndim != 4 or data.images.shape[-1] not in (1, 3, 4):
         return {"index": index}
-    return {"index": index, "images": _small(data.images[index])}
+    found = {"index": index, "images": _small(data.images[index])}
+    if len(names) <= index.max(initial=-1) or not names:
+        return found
+    return found | {"names": np.array([names[row] for row in index], dtype=str)}
 
 
 def _small(images: np.ndarray) -> np.ndarray:

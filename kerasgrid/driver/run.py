@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.prepared import Prepared
+from kerasgrid.checks.samples import names_of
 from kerasgrid.data.cache import save_samples
 from kerasgrid.data.folds import folds_fingerprint, load_folds, save_folds
 from kerasgrid.driver.identity import check_identity, is_superseded
 from kerasgrid.driver.outputs import FoldModels, Leaders, ResultsFile
 from kerasgrid.driver.results import Results
-from kerasgrid.errors import ReplayError, ResultsError, RunError
+from kerasgrid.errors import DataError, ReplayError, ResultsError, RunError
 from kerasgrid.io import canonical_json, digest, discard, remove, storage_errors, strict
 from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.jobs.thresholds import CHOSEN, Chooser
@@ -27,6 +30,8 @@ from kerasgrid.run.journal import Journal, check_line, is_old, of_before
 from kerasgrid.run.paths import RunPaths, turns_of
 from kerasgrid.run.state import JobId, RunState, plan_record
 from kerasgrid.wording import count
+
+log = logging.getLogger(__name__)
 
 
 class Run:
@@ -388,6 +393,16 @@ class Run:
 
     # What is derived
 
+    def _names(self) -> Sequence[str]:
+        """Returns the image file of each sample; none where samples are none, or the files are others now."""
+        prepared = self.prepared
+        section = Draft(prepared.config, prepared.report, prepared.base, None).data
+        try:
+            return names_of(section, prepared.data)
+        except DataError as error:
+            log.warning("%s The report names mistakes by their places.", error)
+            return ()
+
     def finish(self, status: str, *, is_idle: bool = False) -> Results:
         """Journals the session's end and writes what is derived from the journal.
 
@@ -399,7 +414,7 @@ class Run:
         search, data = self.prepared.config.search, self.prepared.data
         choose = Chooser.of(self.prepared.objective) if search.thresholds == CHOSEN else None
         weights = data.weights if search.weighted_scores else None
-        self._leaders.write_oof(self.state, self.folds, data, choose, weights)
+        self._leaders.write_oof(self.state, self.folds, data, choose, weights, self._names)
         self._models.sweep(self.state, is_over=status in {"complete", "failed"})
         self.append("end", {"status": status, "idle": is_idle}, durable=True)
         self._journal.sync()

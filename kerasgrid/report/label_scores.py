@@ -41,12 +41,14 @@ class WrongLabels:
 
     Attributes:
         index: Its place in the data.
+        name: What it is called.
         missed: Labels that it has and is not said to have, each with its probability.
         invented: Labels that it is said to have and has not, likewise.
         image: (height, width, channel); None where it was not kept.
     """
 
     index: int
+    name: str
     missed: tuple[tuple[str, float], ...]
     invented: tuple[tuple[str, float], ...]
     image: np.ndarray | None
@@ -99,7 +101,12 @@ class LabelMistakes:
             "share_right": self.share_right,
             "labels_a_sample": {"true": self.n_true, "said": self.n_said},
             "wrong": [
-                {"index": one.index, "missed": dict(one.missed), "invented": dict(one.invented)}
+                {
+                    "index": one.index,
+                    "name": one.name,
+                    "missed": dict(one.missed),
+                    "invented": dict(one.invented),
+                }
                 for one in self.wrong
             ],
         }
@@ -137,6 +144,7 @@ def labels_of(predictions: Predictions, usual: float = HALF) -> LabelMistakes:
         wrong=tuple(
             WrongLabels(
                 index=(index := int(predictions.index[row])),
+                name=predictions.name(index),
                 missed=of(row, true[row] & ~said[row]),
                 invented=of(row, said[row] & ~true[row]),
                 image=predictions.images.get(index),

@@ -20,12 +20,14 @@ class Wrong:
 
     Attributes:
         index: Its place in the data.
+        name: What it is called.
         said: The class that it is taken for.
         probability: That is given to `said`.
         image: (height, width, channel); None where it was not kept.
     """
 
     index: int
+    name: str
     true: str
     said: str
     probability: float
@@ -86,8 +88,7 @@ class Mistakes:
             "classes": list(self.classes),
             "confusion": self.confusion.tolist(),
             "wrong": [
-                {"index": one.index, "true": one.true, "said": one.said, "probability": one.probability}
-                for one in self.wrong
+                {name: value for name, value in vars(one).items() if name != "image"} for one in self.wrong
             ],
         }
 
@@ -105,7 +106,8 @@ def mistakes_of(predictions: Predictions) -> Mistakes:
     def wrong(row: int) -> Wrong:
         index = int(predictions.index[row])
         image = predictions.images.get(index)
-        return Wrong(index, classes[labels[row]], classes[said[row]], float(confidence[row]), image)
+        own = classes[labels[row]], classes[said[row]], float(confidence[row])
+        return Wrong(index, predictions.name(index), *own, image)
 
     confused = []
     counts = np.where(np.eye(n_classes, dtype=bool), 0, confusion)

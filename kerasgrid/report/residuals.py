@@ -195,11 +195,13 @@ class Residuals:
         worst_samples: The places in the data of the samples that are furthest off in all targets, each
             residual by the spread of its target; at most N_WORST.
         images: By a sample's place, (height, width, channel); of a few only.
+        names: Likewise, what they are called.
     """
 
     targets: tuple[TargetResiduals, ...]
     worst_samples: tuple[int, ...]
     images: Mapping[int, np.ndarray]
+    names: Mapping[int, str]
 
     def as_json(self) -> dict[str, Any]:
         """Returns plain values; images are left out."""
@@ -230,4 +232,6 @@ def residuals_of(predictions: Predictions) -> Residuals:
         for place, name in enumerate(predictions.target.names)
     )
     overall = worst(np.hypot.reduce(sizes / scales, axis=1)) if len(true) else np.empty(0, np.int64)
-    return Residuals(targets, tuple(predictions.index[overall].tolist()), predictions.images)
+    places = tuple(predictions.index[overall].tolist())
+    names = {index: predictions.name(index) for index in places}
+    return Residuals(targets, places, predictions.images, names)

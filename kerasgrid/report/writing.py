@@ -318,7 +318,7 @@ def _mistakes(mistakes: Mistakes | LabelMistakes | Residuals | str, findings: Fi
         yield Note(f"{len(mistakes.classes)} classes are too many for a picture; --json has the matrix.")
     for confusion in mistakes.confused if mistakes.n_wrong > len(mistakes.wrong) else ():
         shown = [
-            (png(one.image), f"{100 * one.probability:.1f}%, sample {one.index}")
+            (png(one.image), f"{100 * one.probability:.1f}%, {one.name}")
             for one in confusion.samples
             if one.image is not None
         ]
@@ -327,7 +327,7 @@ def _mistakes(mistakes: Mistakes | LabelMistakes | Residuals | str, findings: Fi
     photos = [
         (
             png(one.image),
-            f"{one.true}, taken for {one.said} ({100 * one.probability:.1f}%), sample {one.index}",
+            f"{one.true}, taken for {one.said} ({100 * one.probability:.1f}%), {one.name}",
         )
         for one in mistakes.wrong
         if one.image is not None
@@ -346,9 +346,7 @@ def _labels(mistakes: LabelMistakes, best: Any) -> Iterator[Block]:
         yield Note(
             f"These are the {MOST_CLASSES} of {len(mistakes.labels):,} labels that are hardest to tell."
         )
-    photos = [
-        (png(one.image), f"{one.told}, sample {one.index}") for one in mistakes.wrong if one.image is not None
-    ]
+    photos = [(png(one.image), f"{one.told}, {one.name}") for one in mistakes.wrong if one.image is not None]
     if photos:
         yield Photos(photos, "Those whose labels are told worst")
     elif mistakes.wrong:
@@ -371,7 +369,9 @@ def _residuals(residuals: Residuals, findings: Findings, best: Any) -> Iterator[
     if len(targets) > _MOST_TARGETS:
         yield Note(f"These are the first {_MOST_TARGETS} of {len(targets):,} targets; --json has all.")
     photos = [
-        (png(residuals.images[i]), f"sample {i}") for i in residuals.worst_samples if i in residuals.images
+        (png(residuals.images[i]), residuals.names[i])
+        for i in residuals.worst_samples
+        if i in residuals.images
     ]
     if photos:
         yield Photos(photos, "The furthest off")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ class Predictions:
         labels: (row,) int64, indices into the classes; (row, label) of 0 and 1; or (row, number) float64.
         predicted: (row, class) float32, probabilities; or (row, number) float64.
         images: By a sample's place, (height, width, channel); of a few only.
+        names: By a sample's place, the image file that it is; of these few.
         thresholds: (row, label), at which a row has each of several labels in its score, where they were
             chosen; None where they were not.
     """
@@ -39,6 +40,11 @@ class Predictions:
     predicted: np.ndarray
     images: dict[int, np.ndarray] = field(default_factory=dict)
     thresholds: np.ndarray | None = None
+    names: dict[int, str] = field(default_factory=dict)
+
+    def name(self, index: int) -> str:
+        """Returns what a report calls a sample, by its place: its file, or that."""
+        return self.names.get(index, f"sample {index}")
 
     @classmethod
     def of_held_out(
@@ -92,8 +98,9 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
         _check_parts(labels, target, predicted)
         if thresholds is not None:
             _check_thresholds(thresholds, folds, target)
-        images = _images(paths.mistakes, trial)
-        return Predictions.of_held_out(target, labels, predicted, images, folds, thresholds)
+        images, names = _shown(paths.mistakes, trial)
+        found = Predictions.of_held_out(target, labels, predicted, images, folds, thresholds)
+        return replace(found, names=names)
     except ARRAY_DAMAGE as error:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 
@@ -176,21 +183,22 @@ def read_held_out(results: Path) -> HeldOut | None:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 
 
-def _images(path: Path, trial: Any) -> dict[int, np.ndarray]:
-    """Returns the images that were kept of a trial's mistakes; none where they are another trial's.
+def _shown(path: Path, trial: Any) -> tuple[dict[int, np.ndarray], dict[int, str]]:
+    """Returns images and names that were kept of a trial's mistakes; none where they are another trial's.
 
     Nor where their file is damaged: what is said of the mistakes does not need them.
     """
     if not path.exists():
-        return {}
+        return {}, {}
     try:
         with open_input(path) as file, np.load(file, allow_pickle=False) as kept:
             if int(kept["trial"]) != trial or "images" not in kept:
-                return {}
-            index, images = kept["index"], kept["images"]
+                return {}, {}
+            index, images, names = kept["index"], kept["images"], kept.get("names", ())
         if index.ndim != 1 or index.dtype.kind not in "iu" or images.ndim != 4:
             raise ValueError(f"its images are of shape {images.shape}")
-        return dict(zip(index.tolist(), images, strict=True))
+        told = dict(zip(index.tolist(), map(str, names), strict=True)) if len(names) else {}
+        return dict(zip(index.tolist(), images, strict=True)), told
     except ARRAY_DAMAGE as error:
         log.warning("%s cannot be read (%s): the images of mistakes are not shown.", path, error)
-        return {}
+        return {}, {}

@@ -59,7 +59,12 @@ def test_a_sample_tells_what_it_misses_and_what_it_invents():
     assert found.wrong[0].image is image
     assert found.wrong[1].image is None
     assert found.n_right == 1
-    assert found.as_json()["wrong"][1] == {"index": 9, "missed": {"owl": 0.25}, "invented": {}}
+    assert found.as_json()["wrong"][1] == {
+        "index": 9,
+        "name": "sample 9",
+        "missed": {"owl": 0.25},
+        "invented": {},
+    }
     assert label_sentence(found, 3) == (
         "Trial 3 tells 66.67% of all labels rightly, and all labels of 1 of 3 held-out samples (33.33%); a "
         "sample has 1.3 labels on average, and is said to have 1.0. Hardest to tell: dog (F1 0.0000) and owl "

@@ -8,7 +8,7 @@ import pytest
 from kerasgrid.driver.outputs import LARGEST_SIDE, Leaders
 from kerasgrid.errors import ResultsError
 from kerasgrid.records import Dataset, Fold, FoldRecord, Target, Trial
-from kerasgrid.report.mistakes import N_WRONG
+from kerasgrid.report.mistakes import N_WRONG, mistakes_of
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.state import RunState
 from kerasgrid.tables.predictions import read_held_out, read_predictions
@@ -25,12 +25,12 @@ def dataset(images):
     return Dataset(images, LABELS, Target("classes", ("cat", "dog", "owl")), "sha256:0", "test")
 
 
-def write(tmp_path, images, said):
+def write(tmp_path, images, said, names=()):
     """Writes the files of a run of two trials, the second the better one, as a search does."""
-    return write_run(tmp_path, dataset(images), said.astype(np.float32))
+    return write_run(tmp_path, dataset(images), said.astype(np.float32), names=names)
 
 
-def write_run(tmp_path, data, said, folds=FOLDS):
+def write_run(tmp_path, data, said, folds=FOLDS, names=()):
     paths = RunPaths(tmp_path, "run")
     state, leaders = RunState(len(folds), 1, "max"), Leaders(paths, "max")
     for trial in range(2):
@@ -40,7 +40,7 @@ def write_run(tmp_path, data, said, folds=FOLDS):
             np.save(paths.prediction(trial, fold.index, 0), said[fold.test] + 0.25 * (fold.index == 2))
             state.end(FoldRecord((trial, fold.index, 0), score=0.5 + 0.1 * trial))
         leaders.add(state, trial)
-    leaders.write_oof(state, folds, data)
+    leaders.write_oof(state, folds, data, names=lambda: names)
     return paths
 
 
@@ -64,6 +64,15 @@ def test_what_a_search_writes_is_read(tmp_path, said):
     assert found.images[59].shape == (4, 5, 1)
     assert (found.images[59] == 59).all()
     assert read_predictions(paths.json, 0).images == {}  # they are the best one's
+    assert found.name(59) == "sample 59"
+
+
+@pytest.mark.parametrize("n_named", [N, 40])
+def test_mistakes_have_the_names_of_their_files_where_all_are_known(tmp_path, said, n_named):
+    names = [f"cats/{place}.jpg" for place in range(n_named)]
+    found = read_predictions(write(tmp_path, np.zeros((N, 4, 4, 1), np.uint8), said, names).json, 1)
+    assert found.name(59) == ("cats/59.jpg" if n_named == N else "sample 59")
+    assert mistakes_of(found).wrong[0].name == found.name(59)
 
 
 def test_large_images_are_kept_small(tmp_path, said):
