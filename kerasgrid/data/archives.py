@@ -337,7 +337,11 @@ class Flat(Tree):
 
     @cached_property
     def _below(self) -> dict[str, str]:
-        names = [name for name in self.files() if posixpath.dirname(name) in self.within]
+        names = [
+            posixpath.join(folder, name)
+            for folder in sorted(self.within)
+            for name in Tree(self.path / folder).files(1)
+        ]
         n_each = Counter(map(posixpath.basename, names))
         return {own: name for name in names if n_each[own := posixpath.basename(name)] == 1}
 

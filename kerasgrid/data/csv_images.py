@@ -38,7 +38,7 @@ from kerasgrid.wording import listed, shown_path
 _HEAD_ROWS = 50
 _FEW = 3
 """Names by which folders are tried first."""
-_MOST_FOLDERS = 100
+_MOST_FOLDERS, _DEPTH = 100, 4
 _LONGEST = 400
 _SMALL = sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix not in (".jpg", ".png"), suffix))
 _SUFFIXES = ("", *_SMALL, *map(str.upper, _SMALL))
@@ -90,7 +90,7 @@ class NamedImages:
         top = file.path.parent if archive is None else archive[0]
         top = self.tree.path if said is not None and said.folder is not None else top
         wanted, n_all, n_named = set(names), Counter[str](), Counter[str]()
-        for name in filter(is_image, Tree(top).files()):
+        for name in filter(is_image, Tree(top).files(_DEPTH)):
             folder, _, own = name.rpartition("/")
             n_all[folder] += 1
             n_named[folder] += own in wanted
@@ -326,7 +326,7 @@ def _paths(column: Any) -> list[str]:
 def _likeliest(name: str, tree: Tree) -> str:
     """Returns which file may be meant by a name that none has: one in other letters, or in another folder."""
     lowered, own = name.lower(), name.lower().rpartition("/")[2]
-    names = tree.files()
+    names = tree.files(_DEPTH)
     found = next((one for one in names if one.lower() == lowered), None)
     found = found or next((one for one in names if one.lower().rpartition("/")[2] == own), None)
     stem = own.rpartition(".")[0]
