@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -142,11 +143,12 @@ def _check_decoding(draft: Draft) -> None:
     """Adds keys that say how image files are decoded, where there are none."""
     report, given = draft.report, draft.config.data
     keys = [key for key in _OF_DECODING if key in given.model_fields_set]
-    of_csv = _COLUMN_KEYS if _file(draft.data.train, draft) is not None else ()
-    needed = [f"data.{key}" for key in ("train", "test", "validation", *of_csv)]
+    needed = [
+        f"data.{key}" for key in ("train", "test", "validation", "files", "pixels", "features", "header")
+    ]
     if not keys or given.train is None or not report.is_settled(*needed):
         return
-    with report.catch("data.train"):
+    with suppress(DataError):  # as is told where the data are read
         others = [source for source in (draft.data.test, draft.data.validation) if source is not None]
         if any(
             are_image_files(draft.data.model_copy(update={"train": one}))

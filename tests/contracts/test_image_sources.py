@@ -848,6 +848,8 @@ def test_files_of_several_sizes_become_a_square_to_begin_with():
         ({"train": "train.npz", "fit": "pad"}, "data.fit: is of image files, and data.train has none: leave it out."),
         ({"train": "train.npz", "label": "x", "skip_bad": True},
          "data.skip_bad: is of image files, and data.train has none: leave it out."),
+        ({"train": "pixels.csv", "label": 3, "skip_bad": True},
+         "data.skip_bad: is of image files, and data.train has none: leave it out."),
         ({"train": "train.csv", "label": "labl", "skip_bad": True},
          "config, data.train: train.csv, line 1: no label column 'labl'."),
         ({"train": "train", "pixels": "x"}, "data.pixels: names a column of a .csv file"),
@@ -860,6 +862,7 @@ def test_keys_that_are_of_another_kind_of_data(data, fault):
     class_folders()
     names_without_suffix()
     np.savez("train.npz", images=IMAGES, labels=LABELS)
+    table("pixels.csv", ["label", *"abcd"], WORDS, *IMAGES[:, 0, :4, 0].T.tolist())
     config = {"name": "x", "model": "fc", "data": data, "space": {"dropout": [0.1]}}
     with pytest.raises(ConfigError) as caught:
         prepare(config)
