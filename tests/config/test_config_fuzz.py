@@ -145,6 +145,7 @@ def test_the_unmutated_files_are_accepted(tmp_path):
     assert prepare(PARSED).objective.name == "f1_macro"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_mutation_is_accepted_or_refused_in_words_without_tensorflow(tmp_path, own_cache):
     code = (

@@ -101,6 +101,7 @@ def zip_bytes(content: bytes) -> bytes:
     return packed.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "csv.zip", "idx", "idx.gz", "npz", "packed npz", "npy"])
 def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
     monkeypatch.setattr("kerasgrid.data.cache.os.fsync", lambda file: None)

@@ -18,6 +18,8 @@ from kerasgrid.report.findings import analyse
 from kerasgrid.report.sentences import effect_sentences, interaction_sentence
 from kerasgrid.tables.flat import records_table
 
+pytestmark = pytest.mark.slow
+
 GRID = {"a": [0, 1], "b": [0, 1], "c": [0, 1, 2], "d": [0, 1], "e": [0, 1]}
 N = 1000
 
