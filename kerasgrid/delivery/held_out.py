@@ -50,7 +50,7 @@ def thresholds_of(
     """Returns at which probability a sample has each of several labels, and what is to be said of it.
 
     Where they are chosen, they are the best for the out-of-fold predictions of the trials together; where
-    those were not kept, the mean of what each fold had on its inner split.
+    those were not kept, the mean of what each fold had on its held-out rows.
 
     Args:
         jury: The trials, as they will be asked: with views, if they are.
@@ -71,5 +71,5 @@ def thresholds_of(
         return found, f"thresholds: chosen on out-of-fold predictions, {span}"
     folds = [fold.get("thresholds") for one in asked for fold in one.row["folds"] or ()]
     if known := [own for own in folds if own is not None and len(own) == n_labels]:
-        return np.mean(known, axis=0), "thresholds: the mean of what folds have chosen on their inner splits"
+        return np.mean(known, axis=0), "thresholds: the mean of what folds have chosen on held-out rows"
     return np.full(n_labels, HALF), f"thresholds: {HALF}, since nothing is left that they could be chosen by"

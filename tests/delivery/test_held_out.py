@@ -145,7 +145,7 @@ def test_a_test_set_is_cut_by_all_that_was_held_out():
     assert told.startswith("thresholds: chosen on out-of-fold predictions, 0.")
     found, told = thresholds_of(replace(jury, missing=("x",)), trials)
     assert found.tolist() == pytest.approx([0.2, 0.2, 0.2])
-    assert told == "thresholds: the mean of what folds have chosen on their inner splits"
+    assert told == "thresholds: the mean of what folds have chosen on held-out rows"
     found, told = thresholds_of(replace(jury, missing=("x",)), [SimpleNamespace(row={"folds": [{}]})])
     assert (found.tolist(), told[:15]) == ([0.5] * 3, "thresholds: 0.5")
     assert thresholds_of(several(0, 0.25), trials)[0].tolist() == [0.25] * 3
