@@ -336,7 +336,7 @@ def test_a_pack_that_is_cut_off_again_and_again_ends_in_the_same_bits(trained, c
     monkeypatch.setattr(wave, "CALL_S", 0)  # a checkpoint after each step
     search, pack, whole = trained.packed(case)
     again = trained.search(case, "cut", interval_s=0)
-    records = finished(again, again.pack(pack.jobs, pack.width), CASES[case].cuts)
+    records = finished(again, pack, CASES[case].cuts)
     np.testing.assert_equal(results(records), results(whole))  # to the bit, and NaN is NaN
     for job_id, record in records.items():
         if record.error is None:
@@ -360,7 +360,7 @@ def test_samples_that_are_fed_in_pieces_give_the_same_bits(trained, case, monkey
     monkeypatch.setattr(wave, "CALL_S", 0)
     packs._forget()
     again = trained.search(case, "pieces", interval_s=0)
-    records = finished(again, again.pack(pack.jobs, pack.width), CASES[case].cuts)
+    records = finished(again, pack, CASES[case].cuts)
     packs._forget()
     assert len(reads) > 2 * len(CASES[case].cuts)
     np.testing.assert_equal(results(records), results(whole))
