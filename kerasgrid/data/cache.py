@@ -28,7 +28,7 @@ from kerasgrid.data.arrays import Joined, Samples, npy_header, take_rows
 from kerasgrid.data.decoding import Decoded, Earlier, decoded
 from kerasgrid.data.digests import form_of, is_settled, known_in
 from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, of_form, prune
-from kerasgrid.data.pictures import Bad, Pictures, told_left_out
+from kerasgrid.data.pictures import Bad, Pictures, told_bad, told_left_out
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
     ARRAY_DAMAGE,
@@ -223,6 +223,8 @@ def _decoded(
             others = refill(found.bad)
             return _decoded(folder, others, source, check, doing, refill, found.as_earlier())
         if found is not None:
+            if not len(found.places):
+                raise DataError(told_bad(pictures, found.bad, "None is left to learn from."))
             check()
             samples = take_rows(samples, found.places)
             if pictures.skip_bad:

@@ -110,7 +110,7 @@ def decoded(
         earlier: Gives images that were decoded before, by their form and the digests of all files.
 
     Raises:
-        DataError: Some cannot be decoded and are not to be left out, or none can. What was decoded is kept.
+        DataError: Some cannot be decoded and are not to be left out. What was decoded is kept.
         StorageError: There is no room.
         OSError: The folder cannot be written.
     """
@@ -376,7 +376,7 @@ class _Work:
         """Returns what there is.
 
         Raises:
-            DataError: Some cannot be decoded and are not to be left out, or none can.
+            DataError: Some cannot be decoded and are not to be left out.
         """
         pictures = self._pictures
         bad = [one for first in sorted(self._bad) for one in self._bad[first]]

@@ -548,8 +548,6 @@ def refuse(pictures: Pictures, bad: Sequence[Bad]) -> None:
     elif bad and not pictures.skip_bad:
         do = "Fetch them again, or leave them out with data.skip_bad: true."
         lines.append(told_bad(pictures, bad, do))
-    elif len(bad) == len(pictures):
-        lines.append(told_bad(pictures, bad, "None is left to learn from."))
     if lines:
         raise DataError("\n".join(lines))
 

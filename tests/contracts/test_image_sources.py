@@ -276,10 +276,13 @@ def test_files_of_a_subset_that_cannot_be_decoded_are_replaced(cache):
     assert data.report[1].startswith("files: 3 images of 9 cannot be decoded, left out: 'train/cat/")
     shutil.rmtree(cache)
     assert load_data(given).fingerprint == data.fingerprint
+    for row in first:
+        Path(path.format(name=WORDS[row], row=row)).write_bytes(b"")
+    assert sorted(drawn(load_data(given))) == sorted(set(range(N)) - set(first))
     for row in range(8):
         Path(path.format(name=WORDS[row], row=row)).write_bytes(b"")
     with pytest.raises(
-        DataError, match=r"^train: data\.subset is 6, and of 12 image files \d cannot be decoded"
+        DataError, match=r"^train: data\.subset is 6, and of 12 image files \d+ cannot be decoded"
     ):
         load_data(given)
 
