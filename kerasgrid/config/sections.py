@@ -302,7 +302,7 @@ class Folds(Section):
     """stratified: each class's or label's share is the same in all, of numbers each bin's; plain: shuffled
     alone; group: no data.group in two folds; stratified_group: both; time: trained on what is before, by
     data.time; given: data.fold tells. Default: given, group or time where data.fold, data.group or data.time
-    is there (of groups stratified_group for classes); else stratified, and plain for numbers."""
+    is there (of groups stratified_group, but for numbers group); else stratified, and plain for numbers."""
     gap: Annotated[int, Field(ge=0)] = 0
     """time: rows that are left out between those trained on and those held out."""
 

@@ -19,7 +19,7 @@ import numpy as np
 from kerasgrid.config.sections import Folds
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.npz import open_archive, read_member
-from kerasgrid.data.strata import parts_by_labels
+from kerasgrid.data.strata import groups_by_labels, parts_by_labels
 from kerasgrid.errors import DataError, RunError, brief
 from kerasgrid.io import digest, write_arrays
 from kerasgrid.records import Dataset, Fold
@@ -59,9 +59,9 @@ def make_folds(data: Dataset, how: Folds, *, holdout: float | None = None, seed:
     A share is held out by StratifiedShuffleSplit, ShuffleSplit, GroupShuffleSplit (a share of the groups) or
     some parts of a StratifiedGroupKFold; of rows in time it is the last.
 
-    Samples with several labels are stratified by all of them (`parts_by_labels`), but not where groups stay
-    whole. Numbers are stratified by up to 10 bins of as many samples each. Rows of one time are on one side
-    of a cut, which moves to the nearer end of such rows.
+    Samples with several labels are stratified by all of them, and groups of such samples too (`strata`).
+    Numbers are stratified by up to 10 bins of as many samples each. Rows of one time are on one side of a
+    cut, which moves to the nearer end of such rows.
 
     Args:
         data: Its labels, groups, times and fold numbers.
@@ -193,9 +193,6 @@ def fold_faults(data: Dataset, how: Folds, holdout: float | None = None) -> Iter
             f"is {how.gap}, which is of folds in time alone, and these are {kind}: leave it out, or write "
             "kind: time and name the column in data.time.",
         )
-    if kind == "stratified_group" and data.target.is_multi_label:
-        yield "search.folds.kind", f"is {kind}, and samples have several labels each: take group."
-        return
     if kind in ("stratified", "stratified_group") and data.target.is_numbers:
         instead = "group" if "group" in kind else "plain"
         if (n := data.target.n_outputs) > 1:
@@ -284,9 +281,13 @@ def _splits(data: Dataset, kind: str, n: int, gap: int, seed: int) -> Iterable[t
         return _splits_in_time(data.times, n, gap)
     if kind == "given":
         return PredefinedSplit(data.given).split()
-    if kind == "stratified" and data.target.is_multi_label:
+    if kind in ("stratified", "stratified_group") and data.target.is_multi_label:
         sizes = [len(part) for part in np.array_split(np.arange(len(data)), n)]
-        parts = parts_by_labels(data.labels, sizes, seed)
+        if kind == "stratified":
+            parts = parts_by_labels(data.labels, sizes, seed)
+        else:
+            assert data.groups is not None
+            parts = groups_by_labels(data.labels, data.groups, n, seed)
         return [(np.flatnonzero(parts != place), np.flatnonzero(parts == place)) for place in range(n)]
     y, groups = _strata(data, n) if kind in ("stratified", "stratified_group") else None, data.groups
     if kind == "stratified_group":
@@ -360,19 +361,24 @@ def _split_groups(
     from sklearn.model_selection import StratifiedGroupKFold
 
     assert data.groups is not None
-    strata, groups = _strata(data, 2)[rows], data.groups[rows]
-    most = min(_MOST_PARTS, len(np.unique(groups)), int(np.bincount(strata).max()))
+    groups, has_labels = data.groups[rows], data.target.is_multi_label
+    strata = data.labels[rows] if has_labels else _strata(data, 2)[rows]
+    most = min(_MOST_PARTS, len(np.unique(groups)))
+    most = most if has_labels else min(most, int(np.bincount(strata).max()))
     everything = np.arange(len(rows))
     if most < 2:
         return everything, everything[:0]
     share = Fraction(fraction).limit_denominator(most)
     share = min(max(share, Fraction(1, most)), Fraction(most - 1, most))
+    if has_labels:
+        parts = groups_by_labels(strata, groups, share.denominator, seed)
+        return np.flatnonzero(parts >= share.numerator), np.flatnonzero(parts < share.numerator)
     splitter = StratifiedGroupKFold(share.denominator)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
         tests = (test for _, test in splitter.split(np.zeros(len(rows)), strata, _renamed(groups, seed)))
-        parts = [test for test in tests if len(test)]
-    test = np.concatenate(parts[: min(share.numerator, len(parts) - 1)] or [everything[:0]])
+        own = [test for test in tests if len(test)]
+    test = np.concatenate(own[: min(share.numerator, len(own) - 1)] or [everything[:0]])
     return np.setdiff1d(everything, test), test
 
 
@@ -407,9 +413,8 @@ def _has_classes(data: Dataset) -> bool:
 
 def _kind_within(data: Dataset) -> str:
     """Returns the kind of splits by what the data have beside numbers of folds."""
-    has_classes = _has_classes(data)
     if data.groups is not None:
-        return "stratified_group" if has_classes else "group"
+        return "group" if data.target.is_numbers else "stratified_group"
     if data.times is not None:
         return "time"
     return "plain" if data.target.is_numbers else "stratified"

@@ -48,3 +48,32 @@ def parts_by_labels(labels: np.ndarray, sizes: Sequence[int], seed: int) -> np.n
     found = np.empty(len(has), np.int64)
     found[order] = parts
     return found
+
+
+def groups_by_labels(labels: np.ndarray, groups: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
+    """Returns which part each sample goes to, so that groups are whole and labels keep their shares in all.
+
+    The largest groups first, each goes to where the sum of squares over parts, of each label's share and of
+    that of samples, grows least; as StratifiedGroupKFold of scikit-learn deals groups of classes.
+
+    Args:
+        labels: (sample, label) of 0 and 1. What no sample has is no label.
+        groups: (sample,), the group of each.
+        n_parts: At most as many as groups, so that none is empty.
+        seed: From 0 to 2**32 - 1; 0 is a seed. The order of groups of about the same size is drawn by it.
+
+    Returns:
+        (sample,) int64, the part's place.
+    """
+    names, places = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), labels.shape[1] + 1))
+    np.add.at(counts, places, np.pad(np.asarray(labels, float), [(0, 0), (0, 1)], constant_values=1))
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    order = np.random.RandomState(seed).permutation(len(names))
+    sizes = np.floor(np.log2(shares.sum(axis=1)))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    found, have = np.empty(len(names), np.int64), np.zeros((n_parts, shares.shape[1]))
+    for group in order:
+        found[group] = part = (have @ shares[group]).argmin()
+        have[part] += shares[group]
+    return found[places]

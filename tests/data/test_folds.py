@@ -74,7 +74,7 @@ GROUPED = st.lists(st.integers(1, 12), min_size=6, max_size=20)
 @given(
     GROUPED,
     st.sampled_from(["group", "stratified_group", None]),
-    st.sampled_from(["classes", "numbers"]),
+    st.sampled_from(["classes", "labels", "numbers"]),
     st.sampled_from([0.1, 0.2, 0.35]),
     st.integers(0, 99),
 )
@@ -82,7 +82,12 @@ def test_groups_cross_in_neither_outer_nor_inner_splits(sizes, kind, form, share
     numbers = np.random.default_rng(seed)
     groups = numbers.permutation(np.repeat(np.arange(len(sizes)), sizes))
     labels = numbers.permutation(np.arange(len(groups)) % 2)
-    data = data_of(labels if form == "classes" else labels[:, np.newaxis] / 1, groups=groups)
+    forms = {
+        "classes": labels,
+        "labels": np.eye(3, dtype=np.uint8)[labels],
+        "numbers": labels[:, np.newaxis] / 1,
+    }
+    data = data_of(forms[form], groups=groups)
     how = Folds(n=3, kind=kind)
     made = [make_folds(data, how, seed=seed), make_folds(data, Folds(), holdout=share, seed=seed)]
     assert np.sort(np.concatenate([fold.test for fold in made[0]])).tolist() == list(range(len(groups)))
@@ -193,7 +198,7 @@ def test_the_data_decide_what_is_not_written():
     for data, kind, n in [
         (CLASSES, "stratified", 3),
         (several, "stratified", 3),
-        (data_of(several.labels, groups=groups), "group", 3),
+        (data_of(several.labels, groups=groups), "stratified_group", 3),
         (data_of(NUMBERS), "plain", 3),
         (data_of(LABELS, groups=groups, times=times), "stratified_group", 3),
         (data_of(NUMBERS, groups=groups[:90]), "group", 3),
@@ -278,12 +283,6 @@ FEW = data_of(np.repeat([0, 1], [5, 5]), groups=np.arange(10) // 4, times=np.ara
             {"kind": "stratified", "n": 2},
             None,
             None,
-        ),
-        (
-            data_of(np.eye(2, dtype=np.uint8)[[0, 1, 0, 1]], groups=[0, 0, 1, 1]),
-            {"kind": "stratified_group", "n": 2},
-            "search.folds.kind",
-            "is stratified_group, and samples have several labels each: take group.",
         ),
         (
             data_of(np.eye(2, dtype=np.uint8)[[0, 1]]),

@@ -9,7 +9,7 @@ from sklearn.datasets import make_multilabel_classification
 from kerasgrid.config.sections import Folds
 from kerasgrid.data.arrays import Samples
 from kerasgrid.data.folds import inner_rows, inner_split, make_folds
-from kerasgrid.data.strata import parts_by_labels
+from kerasgrid.data.strata import groups_by_labels, parts_by_labels
 from kerasgrid.data.subset import take_subset
 from kerasgrid.records import Dataset, Target
 
@@ -39,6 +39,19 @@ def furthest(labels, parts):
         np.abs(labels[parts == part].mean(axis=0) - labels.mean(axis=0)).max() for part in np.unique(parts)
     ]
     return 100 * max(own)
+
+
+def test_labels_of_whole_groups_keep_their_shares_better_than_by_chance():
+    chance = np.random.default_rng(0)
+    labels, groups = few(2000), np.sort(chance.integers(0, 150, 2000))
+    labels[groups % 3 == 0, 0] = 1  # what groups have in common
+    parts = groups_by_labels(labels, groups, 5, seed=0)
+    assert all(len(set(parts[groups == group])) == 1 for group in np.unique(groups))
+    assert np.ptp(np.bincount(parts)) < 60
+    by_chance = chance.integers(0, 5, 150)[groups]
+    assert furthest(labels, parts) < 0.25 * furthest(labels, by_chance)
+    assert (groups_by_labels(labels, groups, 5, seed=1) != parts).any()
+    assert set(groups_by_labels(labels, np.arange(2000) % 5, 5, seed=0)) == set(range(5))
 
 
 @pytest.mark.parametrize(
