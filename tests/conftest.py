@@ -87,9 +87,16 @@ def pytest_collection_finish(session):
     session.stash[IS_KERAS_FROZEN] = "keras" in sys.modules
 
 
-def pytest_runtest_teardown(item):
-    """Does the same where a test was the first to import Keras."""
-    if "keras" in sys.modules and not item.session.stash[IS_KERAS_FROZEN]:
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Does the same where a test was the first to import Keras, and with what each file leaves behind.
+
+    TensorFlow's share of that grows with each fit, and a fit looks through all of it.
+    """
+    is_last = nextitem is None or nextitem.path != item.path
+    if "keras" in sys.modules and (is_last or not item.session.stash[IS_KERAS_FROZEN]):
+        if packs := sys.modules.get("kerasgrid.training.packs"):
+            packs._forget()  # no later file takes these programs
         pytest_collection_finish(item.session)
 
 
