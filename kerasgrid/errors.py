@@ -230,9 +230,32 @@ class MissingPackageError(KerasgridError):
     """A package that is needed here and not installed."""
 
 
+_CODES = re.compile(r"\x1b\[[0-9;]*m")
+_OF_GRAPH = re.compile(
+    r'\s*(File "[^"]*", line |Graph execution error:|Detected at node|\[\[|Function call stack'
+    r"|Original stack trace|\(?\d+ (successful operations|derived errors|root error))"
+)
+"""Lines by which TensorFlow says where in a graph something went wrong."""
+_AROUND = re.compile(r"^\s*\(\d+\) +[A-Z_]+: +|\s*\[\[\{\{node .*$|\s*\[Op:[^\]]*\]")
+_ARGUMENTS = "\n\nArguments received by "
+"""With what Keras goes on after the reason."""
+
+
+AT_LENGTH = ". All that it said: "
+"""What stands in a message between an error's cause and the file that has the rest."""
+
+
+def cause(error: BaseException | str) -> str:
+    """Returns what went wrong in a line, of an error whose text a backend or Keras has filled pages with."""
+    text = _CODES.sub("", str(error)).partition(_ARGUMENTS)[0]
+    lines = [_AROUND.sub("", line).strip() for line in text.splitlines() if not _OF_GRAPH.match(line)]
+    told = " ".join(dict.fromkeys(" ".join(line.split()) for line in lines if line))
+    return told or " ".join(text.split())
+
+
 def brief(error: BaseException) -> str:
-    """Returns an error's type and message in a line, cut where a backend's goes on for pages."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    """Returns an error's type and what went wrong in a line, cut where that goes on."""
+    return f"{type(error).__name__}: {cause(error)}"[:300]
 
 
 def did_you_mean(found: object, known: Iterable[str], places: Iterable[str] | None = None) -> str:

@@ -7,7 +7,8 @@ import pickle
 
 import pytest
 
-from kerasgrid.errors import ConfigError, Fault, KerasgridError, RunError, speaking_of_flags
+from kerasgrid.errors import ConfigError, Fault, KerasgridError, RunError, cause, speaking_of_flags
+from kerasgrid.models.source import layer_line
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,54 @@ def test_a_worker_leaves_flags_to_the_process_that_began_it(monkeypatch):
     """It may have imported the module before it knew that it has a parent."""
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: multiprocessing.current_process())
     assert str(RunError("Start anew with --fresh.")) == "Start anew with --fresh."
+
+
+GRAPH = """Graph execution error:
+
+Detected at node functional_1/embedding_1/GatherV2 defined at (most recent call last):
+  File "<string>", line 1, in <module>
+
+  File "/usr/lib/python3.11/site-packages/keras/src/ops/numpy.py", line 7924, in take
+
+indices[0,4] = 14 is not in [0, 10)
+\t [[{{node functional_1/embedding_1/GatherV2}}]] [Op:__inference_multi_step_on_iterator_783]"""
+ROOTS = """2 root error(s) found.
+  (0) INVALID_ARGUMENT:  Incompatible shapes: [32] vs. [32,10]
+\t [[{{node compile_loss/focal/mul}}]]
+\t [[Adam/x/_3]]
+  (1) INVALID_ARGUMENT:  Incompatible shapes: [32] vs. [32,10]
+\t [[{{node compile_loss/focal/mul}}]]
+0 successful operations.
+0 derived errors ignored. [Op:__inference_x]"""
+CALL = "Exception encountered when calling L.call().\n\n\x1b[1mNo way\x1b[0m\n\nArguments received by L"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (GRAPH, "indices[0,4] = 14 is not in [0, 10)"),
+        (ROOTS, "Incompatible shapes: [32] vs. [32,10]"),
+        (CALL, "Exception encountered when calling L.call(). No way"),
+        ("one line.\n\n  another", "one line. another"),
+        ("Graph execution error:", "Graph execution error:"),
+        ("", ""),
+    ],
+)
+def test_the_cause_is_what_went_wrong_without_where_in_a_graph(text, told):
+    assert cause(ValueError(text)) == told
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("import keras\nx = keras.layers.Embedding(10, 2)\ny = keras.layers.Dense(3)", 2),
+        ("from keras.layers import Embedding\na = [\n    Embedding(10, 2)]", 3),
+        ("a = Embedding(10, 2)\nb = Embedding(10, 3)", None),
+        ("a = Dense(3)", None),
+        ("no Python", None),
+    ],
+)
+def test_the_line_of_the_layer_in_which_an_error_arose(source, line, tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(source)
+    assert layer_line(ValueError(GRAPH), path) == line

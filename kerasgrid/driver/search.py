@@ -28,7 +28,15 @@ from kerasgrid.driver.results import Results
 from kerasgrid.driver.run import Run
 from kerasgrid.engines import ENGINES
 from kerasgrid.engines.base import Proposal
-from kerasgrid.errors import JournalError, LockedError, RefusedError, ReplayError, StorageError, spoken
+from kerasgrid.errors import (
+    AT_LENGTH,
+    JournalError,
+    LockedError,
+    RefusedError,
+    ReplayError,
+    StorageError,
+    spoken,
+)
 from kerasgrid.locks import FolderLock
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.plan import go_on, split
@@ -514,7 +522,7 @@ class Session:
             job = self._job(record.job)
             told = [known for known in self._refusals if known.values and known.covers(job.trial.params)]
             if not told:
-                kind = message.removeprefix(f"{job}: ")
+                kind = message.removeprefix(f"{job}: ").partition(AT_LENGTH)[0]
                 self._failures[kind] += 1
                 if self._failures[kind] == 1:
                     self.observer.note(f"{message}. Recorded as failed; the search goes on.")

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import inspect
 import os
+import re
 import sys
 import sysconfig
 import textwrap
@@ -396,6 +397,44 @@ def _code_text(code: CodeType) -> str:
     return f"{code.co_code.hex()} {constants} {code.co_names} {code.co_varnames}"
 
 
+_LINES_OF_GRAPH = re.compile(r'^ *File "([^"\n]+)", line (\d+)', re.MULTILINE)
+
+
+_NODE = re.compile(r"(?:node |\{\{node )([\w/.]+)")
+
+
+def layer_line(error: BaseException, path: Path) -> int | None:
+    """Returns the line of a Python file that makes the layer in whose part of a graph an error arose.
+
+    TensorFlow tells of a node such as `functional_1/embedding_1/GatherV2`. None where it is not one line that
+    makes a layer of that name.
+
+    Args:
+        error: As TensorFlow raises it.
+        path: The model function's file.
+    """
+    node = _NODE.search(str(error))
+    if node is None:
+        return None
+    parts = {re.sub(r"(_\d+)+$", "", part) for part in node[1].split("/")[:-1]}
+    try:
+        tree = parse_source(path, path.name)
+    except ModelError:
+        return None
+    calls = [found for found in ast.walk(tree) if isinstance(found, ast.Call)]
+    lines = [call.lineno for call in calls if _as_layer(call.func) in parts]
+    return lines[0] if len(lines) == 1 else None
+
+
+def _as_layer(called: ast.expr) -> str | None:
+    """Returns what Keras calls a layer of a class by itself, such as batch_normalization."""
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
+    if not isinstance(name, str):
+        return None
+    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
 def line_in(error: BaseException, file: str) -> int | None:
     """Returns the last line of a file that an error passed through; None where it passed none."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
@@ -407,13 +446,16 @@ def line_in(error: BaseException, file: str) -> int | None:
 def users_line(error: BaseException) -> tuple[str, int] | None:
     """Returns the file and the last line of the user's own code that an error passed through; None for none.
 
-    That is what is neither this package, nor installed, nor Python's own library.
+    That is what is neither this package, nor installed, nor Python's own library. A graph of TensorFlow's was
+    made before it failed: its error tells in its text where.
     """
     others = (os.path.join(Path(__file__).resolve().parents[1], ""), *_installed())
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = os.path.realpath(frame.filename)
-        if frame.lineno is not None and os.path.isfile(file) and not file.startswith(others):
-            return frame.filename, frame.lineno
+    found = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    found += [(file, int(line)) for file, line in _LINES_OF_GRAPH.findall(str(error))]
+    for name, line in reversed(found):
+        file = os.path.realpath(name)
+        if line is not None and os.path.isfile(file) and not file.startswith(others):
+            return name, line
     return None
 
 

@@ -124,6 +124,10 @@ class RunPaths:
         """The weights of a job's model, where they are kept: arrays by their places, from 0."""
         return self.folder / "weights" / f"{_stem(trial, fold, repeat)}.npz"
 
+    def error(self, trial: int, fold: int, repeat: int) -> Path:
+        """What the error of a job that failed said, where that is more than its record tells."""
+        return self.folder / "errors" / f"{_stem(trial, fold, repeat)}.txt"
+
     def fitted(self, trial: int, seed: int) -> Path:
         """A candidate's model of all training data."""
         return self.folder / "fit" / f"trial-{trial}-seed-{seed}.keras"
@@ -193,7 +197,7 @@ class RunPaths:
     def half_written(self) -> list[Path]:
         """What a sudden end has left of files that a search was writing: for who holds its lock."""
         own = (self.json, self.journal, self.folds, self.oof, self.mistakes)
-        folders = ("checkpoints", "histories", "models", "predictions", "weights")
+        folders = ("checkpoints", "errors", "histories", "models", "predictions", "weights")
         within = [path for name in folders for path in (self.folder / name).glob(f".*{HALF_WRITTEN}*")]
         beside = itertools.chain.from_iterable(map(half_written, own))
         return [*beside, *within, *_half_written_by_keras(self.folder / "models")]

@@ -66,7 +66,7 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
         except (StorageError, ChangedError):
             raise
         except Exception as error:
-            failed = failure(job, error, progress.history, progress.fit_time, progress.epoch)
+            failed = failure(recipe, job, error, progress.history, progress.fit_time, progress.epoch)
             context.emit(replace(failed, alone=True))
         finally:
             keras.backend.clear_session()

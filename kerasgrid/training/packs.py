@@ -149,7 +149,7 @@ def _train_wave(
         _train_parts(recipe, pack, [[run] for run in left], context)
     else:
         for job in left[0]:
-            context.emit(failure(job, error))
+            context.emit(failure(recipe, job, error))
 
 
 def _train_parts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.errors import KerasgridError, TrialError
+from kerasgrid.errors import AT_LENGTH, KerasgridError, TrialError, cause
 from kerasgrid.io import write_atomic
 from kerasgrid.jobs.objective import (
     HALF,
@@ -30,8 +31,8 @@ from kerasgrid.machine import mapped_bytes, peak_memory_bytes
 from kerasgrid.models.endings import make_metrics
 from kerasgrid.models.keras_private import built_metrics
 from kerasgrid.models.loading import load_function
-from kerasgrid.models.references import parse_reference
-from kerasgrid.models.source import users_line
+from kerasgrid.models.references import ModelReference, parse_reference
+from kerasgrid.models.source import layer_line, users_line
 from kerasgrid.records import Fold, FoldRecord, Job
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.batches import targets_of
@@ -40,6 +41,8 @@ from kerasgrid.training.compiling import Compiled, only_loss
 from kerasgrid.training.health import one_class, one_number
 from kerasgrid.wording import shown_path
 
+_LONGEST = 500
+"""Characters of an error's cause that are told."""
 _ROWS = 8192
 """Rows that a metric is told of at once, since some, as AUC, take 200 numbers of each output."""
 
@@ -312,20 +315,21 @@ def _thresholds(
 
 
 def failure(
+    recipe: Recipe,
     job: Job,
     error: Exception,
     history: Mapping[str, list] | None = None,
     fit_time: float = 0.0,
     epochs: int = 0,
 ) -> FoldRecord:
-    """Returns the record of a job that failed, with how far it came."""
+    """Returns the record of a job that failed, with how far it came; keeps what its error said at length."""
     return FoldRecord(
         job.id,
         history=history or {},
         fit_time=fit_time,
         epochs=epochs,
         memory_bytes=peak_memory_bytes(),
-        error=_describe(job, error),
+        error=_describe(recipe, job, error),
     )
 
 
@@ -344,14 +348,33 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
 
 
-def _describe(job: Job, error: Exception) -> dict[str, str]:
-    """Returns an error's type, and its message with the job's name; long ones of the backend are cut."""
-    message = " ".join(str(error).split()) or "no message"
-    where = None if isinstance(error, KerasgridError) else users_line(error)
+def _describe(recipe: Recipe, job: Job, error: Exception) -> dict[str, str]:
+    """Returns an error's type, and its cause with the job's name and the user's own line.
+
+    What it said at length is written to a file of the run's, and the message says to which.
+    """
+    message = cause(error) or "no message"
+    where = None if isinstance(error, KerasgridError) else users_line(error) or _layers_line(recipe, error)
     if where is not None:  # a callback of the user's own, say
         message = f"{shown_path(where[0])}:{where[1]}, {type(error).__name__}: {message}"
     if is_out_of_memory(error):
         message = f"out of memory: {message}"
     message = message if message.startswith(str(job)) else f"{job}: {message}"
-    cut = message if len(message) <= 500 else message[:497] + "..."
-    return {"type": type(error).__name__, "message": cut}
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST - 3]}..."
+    whole = str(error)
+    if len(whole) > _LONGEST and not isinstance(error, KerasgridError):
+        text = "".join(traceback.format_exception(error))
+        kept = recipe.paths.error(*job.id)
+        write_atomic(kept, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+        message = f"{message.rstrip('.')}{AT_LENGTH}{shown_path(kept)}"
+    return {"type": type(error).__name__, "message": message}
+
+
+def _layers_line(recipe: Recipe, error: Exception) -> tuple[str, int] | None:
+    """Returns the line of the model function's file that makes the layer in which an error arose."""
+    model = recipe.model
+    if not isinstance(model, ModelReference) or model.file is None or model.kind == "built_in":
+        return None
+    line = layer_line(error, model.file)
+    return None if line is None else (str(model.file), line)

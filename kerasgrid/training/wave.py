@@ -295,7 +295,8 @@ class Wave:
                 raise
             except Exception as error:
                 ends += [
-                    failure(job, error, member.history, member.fit_time, self.epoch) for job in member.jobs
+                    failure(self.recipe, job, error, member.history, member.fit_time, self.epoch)
+                    for job in member.jobs
                 ]
         self.members = left
         # A job's end takes the checkpoint of its name away, in which the others may stand.
@@ -391,7 +392,7 @@ class Wave:
         except (StorageError, ChangedError):
             raise
         except Exception as error:
-            return failure(job, error, member.history, member.fit_time, self.epoch)
+            return failure(self.recipe, job, error, member.history, member.fit_time, self.epoch)
 
     def _scored(self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool) -> FoldRecord:
         candidate, found = member.candidates[-1], (measured.test_outputs, measured.test)
