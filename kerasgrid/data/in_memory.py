@@ -18,6 +18,7 @@ from kerasgrid.config.sections import DataConfig, Features
 from kerasgrid.data.arrays import Samples, as_pixels, check_memory, pixels_of_map
 from kerasgrid.data.cache import fingerprint
 from kerasgrid.data.cells import CellFaults, row_places
+from kerasgrid.data.drawn import drawn, gives_batches
 from kerasgrid.data.frames import as_frame, frame_parts, is_table_frame, table_of_frame, with_text_names
 from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels, samples_of
@@ -26,8 +27,6 @@ from kerasgrid.errors import DataError, brief
 from kerasgrid.records import Dataset, Fold, Table
 from kerasgrid.wording import listed
 
-_COLLECT = "Collect its batches into arrays: X, y = (np.concatenate(part) for part in zip(*{}))."
-_BATCHES = _COLLECT.format("(data[i] for i in range(len(data)))")
 # By the full names of a type and its parents, the first that fits: what it is, and what to give.
 _KINDS = (
     (
@@ -36,20 +35,17 @@ _KINDS = (
         "Give the arrays that it flows from, and its arguments under augment, such as augment: "
         "{rotation_range: 10}.",
     ),
-    (r".*\.(DirectoryIterator|DataFrameIterator)", "endless batches of image files", _BATCHES),
+    (
+        r".*\.(DirectoryIterator|DataFrameIterator)",
+        "endless batches of image files",
+        "Name their folder or table in the config, as data.train, and what the ImageDataGenerator does under "
+        "augment, such as augment: {rotation_range: 10}.",
+    ),
     (
         r".*\.ImageDataGenerator",
         "a maker of augmented batches",
         "Give arrays, and its arguments under augment, such as augment: {rotation_range: 10}.",
     ),
-    (r"(tf_keras|keras|tensorflow)\..*\.(PyDataset|Sequence)", "a Keras dataset of batches", _BATCHES),
-    (
-        r"tensorflow\.python\.data\..*",
-        "a tf.data.Dataset",
-        _COLLECT.format("data.as_numpy_iterator()") + " Before that, single samples need .batch(n), "
-        "and one without end .take(n).",
-    ),
-    (r"torch\.utils\.data\..*\.DataLoader", "a torch DataLoader", _COLLECT.format("data")),
     (
         r"torch\.utils\.data\..*",
         "a torch Dataset",
@@ -126,7 +122,8 @@ def dataset_from_arrays(
     """Returns a dataset of arrays or data frames given in Python, in memory.
 
     Args:
-        X: (sample, ...) numbers, whose axes stay; or a DataFrame, which is a table, but where its columns are
+        X: (sample, ...) numbers, whose axes stay; a finite tf.data.Dataset, PyDataset or DataLoader, which
+            gives y too and is drawn once; or a DataFrame, which is a table, but where its columns are
             numbers and have no names, or numbered ones, as pixels have.
         y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows; or numbers to predict,
             (sample,) or (sample, target). None where `config` names columns of X.
@@ -140,16 +137,21 @@ def dataset_from_arrays(
         DataError: X and y are no arrays or do not fit, or hold what cannot be learnt from.
     """
     numbers = True if config.target is not None else numbers
+    if y is None and gives_batches(X):
+        X, y, weights = drawn(X, "X")
+        sample_weight = weights if sample_weight is None else sample_weight
     train = _samples(X, y, groups, sample_weight, config, numbers, "X and y")
     check_labels(train.labels, train.target, "X and y")
     joined, n_held_out = train, 0
     if validation_data is not None:
+        if gives_batches(validation_data):
+            validation_data = drawn(validation_data, "validation_data")
         parts = list(validation_data) if isinstance(validation_data, list | tuple) else []
         if len(parts) not in (2, 3):
             raise DataError("validation_data: (X, y) or (X, y, sample_weight) holds.")
-        held_X, held_y, weights = (*parts, None)[:3]
+        held_X, held_y, held_weights = (*parts, None)[:3]
         is_numbers, where = train.target.is_numbers, "validation_data"
-        held_out = _samples(held_X, held_y, None, weights, config, is_numbers, where, train)
+        held_out = _samples(held_X, held_y, None, held_weights, config, is_numbers, where, train)
         check_held_out(train, held_out, "X and y", where)
         joined, n_held_out = with_held_out(train, held_out, where), len(held_out.labels)
     own = {field.name: getattr(joined, field.name) for field in fields(joined)}
@@ -355,6 +357,8 @@ def _fault(value: Any, name: str) -> str | None:
     kind = type(value)
     a = f"a{'n' if kind.__name__[0] in 'aeiouAEIOU' else ''} {kind.__name__}"
     names = [f"{parent.__module__}.{parent.__qualname__}" for parent in kind.__mro__]
+    if gives_batches(value):
+        return f"is a dataset ({kind.__name__}), which gives samples and labels: give it as X, and no y."
     for pattern, what, give in _KINDS:
         if any(re.fullmatch(pattern, name) for name in names):
             return f"is {what} ({kind.__name__}), which is not read yet. {give}"

@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import _check_method_params
 
 from kerasgrid.console import Console, warn
+from kerasgrid.data.drawn import drawn, gives_batches
 from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.labels import is_one_hot, look_like_numbers, target_of_numbers
 from kerasgrid.driver.search import OnlyWarnings
@@ -93,7 +94,8 @@ class _ModelSearch(BaseSearchCV):
         """Searches, and fits the best candidate to all rows unless `refit` is False.
 
         Args:
-            X: (sample, ...): rows, images with four axes, or what the estimator takes.
+            X: (sample, ...): rows, images with four axes, or what the estimator takes; a finite
+                tf.data.Dataset, PyDataset or DataLoader gives y too, and is drawn once.
             y: (sample,) labels or (sample, class) one-hot rows; or numbers to predict, (sample,) or (sample,
                 number): floats that are no class numbers, and whole numbers where `scoring` is a regression's
                 and the model function names `n_outputs`, or no `n_classes`.
@@ -107,6 +109,9 @@ class _ModelSearch(BaseSearchCV):
             DataError: For a model function, X or y is no array of samples or labels.
             ValueError: scikit-learn's, where all fits failed or arguments do not hold.
         """
+        if y is None and gives_batches(X):
+            X, y, weights = drawn(X, "X")
+            params = params if weights is None else {"sample_weight": weights, **params}
         if _is_model_function(self._given) and y is not None:
             self._predicts_numbers = self._are_numbers(np.asarray(y))
         if type(self.estimator) not in (KerasClassifier, KerasRegressor):

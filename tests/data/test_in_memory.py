@@ -59,13 +59,10 @@ KERAS = "keras.src.legacy.preprocessing.image"
         (of_library(KERAS, "ImageDataGenerator"), "is a maker of augmented batches (ImageDataGenerator)"),
         (
             of_library("keras.src.trainers.data_adapters.py_dataset_adapter", "Mine", "PyDataset"),
-            "is a Keras d",
+            "is a dataset (Mine), which gives samples and labels: give it as X, and no y.",
         ),
-        (of_library("tensorflow.python.data.ops.batch_op", "_BatchDataset"), "is a tf.data.Dataset (_Batch"),
-        (
-            of_library("torch.utils.data.dataloader", "DataLoader"),
-            "is a torch DataLoader (DataLoader), which",
-        ),
+        (of_library("tensorflow.python.data.ops.batch_op", "_BatchDataset"), "is a dataset (_BatchDataset)"),
+        (of_library("torch.utils.data.dataloader", "DataLoader"), "is a dataset (DataLoader), which gives"),
         (
             of_library("torch.utils.data.dataset", "Mine", "Dataset"),
             "is a torch Dataset (Mine), which is not",

@@ -1,0 +1,114 @@
+"""Samples that a dataset of Keras's, TensorFlow's or PyTorch's gives batch by batch, drawn once."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.data.arrays import check_memory
+from kerasgrid.errors import DataError
+
+_IN_BATCHES = re.compile(
+    r"(tf_keras|keras|tensorflow)\..*\.(PyDataset|Sequence)|tensorflow\.python\.data\..*Dataset.*"
+    r"|torch\.utils\.data\..*\.DataLoader"
+)
+_ENDLESS = re.compile(r".*\.(NumpyArrayIterator|DirectoryIterator|DataFrameIterator|ImageDataGenerator)")
+"""Those of ImageDataGenerator, which have a length and never end, and give other samples each time."""
+_MOST_PARTS = 3
+
+
+def gives_batches(value: Any) -> bool:
+    """Tells whether something is a dataset that is drawn: one of batches, or of tf.data's single samples."""
+    names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(value).__mro__]
+    return not any(map(_ENDLESS.fullmatch, names)) and any(map(_IN_BATCHES.fullmatch, names))
+
+
+def drawn(value: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Returns all that a dataset gives: samples, labels, and what each counts, None where it does not tell.
+
+    Args:
+        value: As `gives_batches` knows it; it gives (x, y) or (x, y, sample_weight).
+        name: What messages call it.
+
+    Raises:
+        DataError: It does not end, gives nothing or something else, or more than there is memory for.
+    """
+    parts: list[list[np.ndarray]] = []
+    is_batched: bool | None = None
+    for batch in _batches(value, name):
+        given = _arrays(batch, name)
+        if is_batched is None:
+            is_batched = _is_batch(given)
+            parts = [[] for _ in given]
+        if len(given) != len(parts):
+            raise DataError(f"{name} gives {len(parts)} arrays first, and {len(given)} later.")
+        for kept, array in zip(parts, given, strict=True):
+            check_memory(2 * array.nbytes, name)  # it is kept here, and once more when all are one array
+            kept.append(array if is_batched else array[None])
+    if not parts:
+        raise DataError(f"{name} gives no batch.")
+    try:
+        joined = [np.concatenate(kept) for kept in parts]
+    except ValueError as error:
+        raise DataError(f"{name} gives batches whose samples differ in shape: {error}") from error
+    if len({len(array) for array in joined}) > 1:
+        shapes = ", ".join(str(array.shape) for array in joined)
+        raise DataError(f"{name} gives arrays of {shapes}: as many samples in each hold.")
+    samples, labels, *weights = joined
+    if labels.ndim == 2 and labels.shape[1] == 1:  # as label_mode="binary" of image_dataset_from_directory
+        labels = labels[:, 0]
+    return samples, labels, weights[0].reshape(len(samples)) if weights else None
+
+
+def _batches(value: Any, name: str) -> Iterator[Any]:
+    """Yields what a dataset gives, once.
+
+    Raises:
+        DataError: It tells that it does not end.
+    """
+    endless = f"{name} does not end. Give one that does, by .take(n)."
+    if hasattr(value, "cardinality"):  # tf.data
+        if int(value.cardinality()) == -1:
+            raise DataError(endless)
+        yield from value.as_numpy_iterator() if hasattr(value, "as_numpy_iterator") else value
+        return
+    size = getattr(value, "num_batches", None)
+    if size is None and hasattr(value, "__len__"):
+        size = len(value)
+    if hasattr(value, "__getitem__") and type(value).__module__.partition(".")[0] != "torch":
+        if size is None or not math.isfinite(size):
+            raise DataError(f"{name} does not end, since its num_batches is None. Give one that does.")
+        yield from (value[place] for place in range(int(size)))
+        return
+    if not isinstance(value, Iterable):
+        raise DataError(f"{name} cannot be gone over.")
+    yield from value
+
+
+def _arrays(batch: Any, name: str) -> list[np.ndarray]:
+    """Returns the arrays of a batch.
+
+    Raises:
+        DataError: It is not of two or three.
+    """
+    if not isinstance(batch, list | tuple) or not 2 <= len(batch) <= _MOST_PARTS:
+        found = f"{len(batch)} arrays" if isinstance(batch, list | tuple) else f"a {type(batch).__name__}"
+        raise DataError(f"{name} gives {found} at a time; (x, y) or (x, y, sample_weight) holds.")
+    if batch[-1] is None:
+        batch = batch[:-1]
+    for part in batch:
+        if isinstance(part, dict | list | tuple):
+            raise DataError(
+                f"{name} gives several inputs or outputs ({type(part).__name__}), which are not built yet. "
+                "Give one array of each."
+            )
+    return [np.asarray(part) for part in batch]
+
+
+def _is_batch(given: list[np.ndarray]) -> bool:
+    """Tells whether what comes first is a batch, whose arrays have as many rows, or a single sample."""
+    return all(array.ndim for array in given) and len({len(array) for array in given}) == 1
