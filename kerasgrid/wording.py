@@ -85,6 +85,7 @@ _CALLED: dict[str, str] = {
     "training.precision": "mixed_precision dtype dtype_policy",
     "training.jit": "jit_compile xla",
     "training.class_weight": "class_weights balance balanced",
+    "training.labels": "one_hot label_form categorical to_categorical",
     "callbacks.early_stopping": "earlystop early_stop stopping",
     "callbacks.reduce_lr_on_plateau": "reduce_lr plateau reduce_on_plateau lr_plateau",
     "callbacks.learning_rate_scheduler": "decay lr_decay lr_schedule lr_scheduler scheduler schedule "

@@ -150,6 +150,7 @@ EXAMPLES = {
     "training.jit": "training: {jit: true}",
     "training.class_weight": 'training: {class_weight: {"0": 1, "1": 2.5}}',
     "training.batch_norm": "training: {batch_norm: debiased}",
+    "training.labels": "training: {labels: one_hot}",
     "training.stop_dead": "training: {stop_dead: 3}",
     "search": "search: {engine: halving, folds: 5, time: 2h}",
     "search.engine": "search: {engine: halving}",

@@ -53,6 +53,9 @@ class Training(Section):
     batch_norm: Literal["keras", "debiased"] = "keras"
     """By which statistics of BatchNormalization fits are measured and models are saved: keras: its moving
     ones, which after few steps are still mostly their first values; debiased: without these."""
+    labels: Literal["auto", "sparse", "one_hot"] = "auto"
+    """The form of labels that a loss or train_step of your own takes: class indices or one-hot rows; auto:
+    found by trying it on a few rows."""
     stop_dead: bool | Annotated[int, Field(ge=1)] = False
     """End fits early whose loss stays at chance level for so many epochs (true: 5),
     or whose weights explode."""

@@ -169,7 +169,8 @@ class Candidate:
         with recorded(with_values=True) as made:
             model = self.build()
         untouched = made.untouched(model.weights)
-        compiled = compile_model(model, self.route, self.objective, self.recipe.target, self.input_shape)
+        about = self.route, self.objective, self.recipe.target, self.input_shape
+        compiled = compile_model(model, *about, again=self.build)
         check_range(model, self.recipe.target_scale)
         if self.mixes:
             compiled = mixing_labels(compiled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from keras import ops
 from kerasgrid.errors import ModelError
 from kerasgrid.jobs.objective import Objective
 from kerasgrid.jobs.route import DEFAULTS, Route
-from kerasgrid.keras_names import LOSSES, METRICS, NUMBER_LOSSES, find_loss
+from kerasgrid.keras_names import LOSSES, METRICS, NUMBER_LOSSES, find_loss, is_of_keras
 from kerasgrid.models.endings import (
     Ending,
     binary_accuracy,
@@ -29,6 +29,7 @@ from kerasgrid.models.keras_private import (
     spare_replica_sums,
 )
 from kerasgrid.records import Target
+from kerasgrid.training.label_forms import form_of_loss, form_of_step, trains_itself
 from kerasgrid.training.mixing import dominant
 
 
@@ -55,6 +56,12 @@ class Compiled:
     sets_weights: bool = False
     is_pretrained: bool = False
     metric_labels: str | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether Keras's evaluate measures it: without a loss it does not, unless its class says how."""
+        own = (getattr(type(self.model), name) for name in ("test_step", "compute_loss"))
+        return self.model.loss is not None or not all(map(is_of_keras, own))
 
     def counted(self, targets: Any) -> Any:
         """Returns the targets that metrics take of those that the loss does: of mixed ones the greater part.
@@ -99,6 +106,7 @@ def compile_model(
     objective: Objective,
     target: Target,
     input_shape: tuple[int, ...] | None = None,
+    again: Callable[[], keras.Model] | None = None,
 ) -> Compiled:
     """Compiles a model for a candidate; one that its function has compiled keeps optimizer and loss.
 
@@ -109,6 +117,8 @@ def compile_model(
         target: What is predicted.
         input_shape: Axes of one sample, to ask the model for outputs where its layers do not tell what
             they are; None not to.
+        again: Gives a model like it, by which is found what labels a training step of its own takes; None
+            not to.
 
     Raises:
         ModelError: The params ask for what the compiled model would ignore; the last layer's
@@ -120,7 +130,8 @@ def compile_model(
     if multi_label:
         _check_several(model, route, target.n_outputs)
     if model.compiled:
-        labels = _compiled_labels(model, route, n_outputs)
+        _check_asked(model, route)
+        labels = _compiled_labels(model, route, n_outputs, from_logits, target, input_shape, again)
         if route.training.jit != "auto":
             model.jit_compile = route.training.jit
         _check_ending(model, only_loss(model.loss), n_outputs, from_logits, target)
@@ -135,6 +146,8 @@ def compile_model(
         arguments.setdefault("from_logits", from_logits)
     metric = None if objective.metric is None else METRICS[objective.metric]
     labels = LOSSES[loss_name].labels
+    if target.kind == "classes" and n_outputs > 1:
+        _check_form(loss_name, labels, route.training.labels)
     if (
         metric is not None
         and "any" not in (metric.labels, labels)
@@ -399,10 +412,16 @@ def _fitting_loss(model: keras.Model, route: Route, objective: Objective, n_outp
         )
     wants_one_hot = objective.metric is not None and METRICS[objective.metric].labels in {"one_hot", "binary"}
     wants_one_hot = wants_one_hot or "label_smoothing" in route.loss_args  # the sparse one has none
+    wants_one_hot = wants_one_hot or route.training.labels == "one_hot"
     return "categorical_crossentropy" if wants_one_hot else "sparse_categorical_crossentropy"
 
 
-def _compiled_labels(model: keras.Model, route: Route, n_outputs: int) -> str:
+def _check_asked(model: keras.Model, route: Route) -> None:
+    """Refuses params that a model which its function has compiled would ignore, or that it cannot do without.
+
+    Raises:
+        ModelError: There are such.
+    """
     asked = [name for name in ("optimizer", "loss") if getattr(route, name) is not None]
     asked += [f"optimizer.{name}" for name in route.optimizer_args] + [
         f"loss.{name}" for name in route.loss_args
@@ -413,10 +432,49 @@ def _compiled_labels(model: keras.Model, route: Route, n_outputs: int) -> str:
             f"the model function compiles its model, which keeps its optimizer and loss, so that {shown} "
             "would be ignored: name it in the function's signature, or do not compile there."
         )
-    name = loss_name(only_loss(model.loss))
-    if name in LOSSES:
-        return LOSSES[name].labels
-    return "any" if n_outputs > 1 else "binary"
+    if model.loss is None and not trains_itself(model):
+        raise ModelError(
+            f"{model.name}: is compiled without a loss, and has no train_step or compute_loss of its own: "
+            "give compile a loss, or do not compile there: then params.loss is taken, or the one that fits."
+        )
+
+
+def _compiled_labels(
+    model: keras.Model,
+    route: Route,
+    n_outputs: int,
+    from_logits: bool | None,
+    target: Target,
+    input_shape: tuple[int, ...] | None,
+    again: Callable[[], keras.Model] | None,
+) -> str:
+    """Returns the form of labels that a compiled model's loss wants, or its own training step."""
+    loss, asked = only_loss(model.loss), route.training.labels
+    name, known = loss_name(loss), None
+    if loss is not None and (isinstance(loss, str) or is_of_keras(loss) or is_of_keras(type(loss))):
+        known = LOSSES[name].labels if name in LOSSES else None
+    if known is not None:
+        _check_form(name, known, asked)
+        return known
+    if n_outputs == 1 or target.kind != "classes":
+        return "binary" if n_outputs == 1 else "any"
+    if asked != "auto":
+        return asked
+    n_classes, found = target.n_outputs, None
+    if loss is not None and (callable(loss) or isinstance(loss, keras.losses.Loss)):
+        found = form_of_loss(loss, model, n_outputs, n_classes, from_logits)
+    elif loss is None and again is not None and input_shape is not None:
+        found = form_of_step(again, input_shape, n_classes)
+    return found or (LOSSES[name].labels if name in LOSSES else "any")
+
+
+def _check_form(name: str, known: str, asked: str) -> None:
+    """Raises a ModelError where `training.labels` is of another form than a loss of Keras takes."""
+    if asked not in ("auto", "any", known) and (asked, known) != ("one_hot", "binary"):
+        raise ModelError(
+            f"training.labels is {asked}, and the loss {name} takes {known} labels: leave training.labels "
+            "out, which is for losses of your own."
+        )
 
 
 def _make(kind: str, module: Any, name: str, arguments: Mapping[str, Any]) -> Any:

@@ -161,7 +161,9 @@ class Loop:
     def evaluate(
         self, rows: np.ndarray, hooks: keras.callbacks.CallbackList | None = None
     ) -> dict[str, float]:
-        """Returns loss and metrics on some rows."""
+        """Returns loss and metrics on some rows; none where the model alone knows its loss."""
+        if not self.compiled.is_measured:
+            return {}
         with self.statistics(), self.samples.batches(rows) as batches:
             measured = self.model.evaluate(
                 self.samples.given(batches), verbose=0, return_dict=True, callbacks=hooks
@@ -195,7 +197,8 @@ class Loop:
             return None
         vars(self.progress).update(vars(saved.progress))
         # Keras builds optimizer and metrics at the first batch; they have to be there to be restored.
-        self.evaluate(self.samples.train[:1])
+        if not self.evaluate(self.samples.train[:1]):
+            self.outputs(self.samples.train[:1])
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         return saved

@@ -67,9 +67,10 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
 
 def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:
     """Measures one sample, and refuses a monitor or an objective that the model does not measure."""
-    objective, row = candidate.objective, np.zeros(1, dtype=np.int64)
-    with Batches(*candidate.sample(compiled), row, 1, candidate.scaling(None)) as batches:
-        measured = compiled.model.evaluate(batches, verbose=0, return_dict=True)
+    objective, row, measured = candidate.objective, np.zeros(1, dtype=np.int64), {"loss": 0.0}
+    if compiled.is_measured:
+        with Batches(*candidate.sample(compiled), row, 1, candidate.scaling(None)) as batches:
+            measured = compiled.model.evaluate(batches, verbose=0, return_dict=True)
     if objective.kind == "keras" and objective.metric not in measured and objective.name not in measured:
         known = ", ".join(sorted(measured))
         raise ModelError(

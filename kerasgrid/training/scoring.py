@@ -277,7 +277,7 @@ class _Said:
         What the model has measured itself holds otherwise, with its penalties, which belong to no row.
         """
         recipe, model = self.candidate.recipe, self.compiled.model
-        if self.weights is None and recipe.target_scale is None:
+        if not self.compiled.is_measured or (self.weights is None and recipe.target_scale is None):
             return dict(self.measured)
         targets = self.candidate.targets(self.compiled, self.labels)
         outputs, weights = self.outputs.astype(keras.config.floatx()), self.weights

@@ -210,7 +210,7 @@ def refusal(folder, text, *overrides):
         (
             "space: {training.stop: [true]}",
             "space.training.stop: 'stop' is no setting of training. Did you mean 'stop_dead'? Known: "
-            "batch_norm, class_weight, jit, precision, stop_dead.",
+            "batch_norm, class_weight, jit, labels, precision, stop_dead.",
         ),
         (
             "callbacks: {early_stopping: {monitor: test_loss}}",
