@@ -36,11 +36,12 @@ from kerasgrid.records import (
     Fold,
     FoldRecord,
     Job,
+    NoteRecord,
     StopRecord,
     Target,
 )
 from kerasgrid.run.observer import Observer
-from kerasgrid.run.paths import RunPaths, turns_of
+from kerasgrid.run.paths import RunPaths, is_weights, turns_of
 from kerasgrid.run.results import FoldRun, ResultsData, runs_of
 from kerasgrid.run.state import RunState
 from kerasgrid.seeds import kept_random_state
@@ -64,6 +65,11 @@ class FitPlan:
 
     task: FinalTask
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """The file that the model is kept in."""
+        return RunPaths.kept(self.task.file)
 
 
 def finetune_rate(run: FoldRun, is_scheduled: bool) -> tuple[float | None, str]:
@@ -261,7 +267,8 @@ class Fitted:
     """What came of `fit`.
 
     Attributes:
-        models: The .keras files, a candidate's side by side, the best candidate's first.
+        models: The files that they are kept in, a candidate's side by side, the best candidate's first. They
+            are .keras files, or .weights.npz of models that Keras would not load.
         cards: What the card beside each says.
         failed: What could not be trained, in a sentence each.
         is_interrupted: Whether the same command would go on.
@@ -350,10 +357,10 @@ class _Session:
     def run(self, paths: RunPaths) -> Fitted:
         """Trains what is to be trained."""
         for plan in self.plans:
-            card = _card_of(plan.task.file)
+            card = _card_of(file := plan.file)
             if card is not None and card["identity"] == plan.task.owner:
                 self._cards[plan.task.job.id] = card
-                self.observer.note(f"{plan.task.job}: {plan.task.file.name} is there already.{_aged(card)}")
+                self.observer.note(f"{plan.task.job}: {file.name} is there already.{_aged(card)}")
         tasks = [plan.task for plan in self.plans if plan.task.job.id not in self._cards]
         if tasks:
             self.observer.begin(_NO_TRIALS, [task.job for task in tasks], None)
@@ -363,9 +370,9 @@ class _Session:
         done = [plan for plan in self.plans if plan.task.job.id in self._cards]
         first = self.plans[0].task
         if first.start is None and first.job.id in self._cards:
-            _keep_best(first.file, paths.best, self._cards[first.job.id])
+            _keep_best(self.plans[0].file, paths.best, self._cards[first.job.id])
         return Fitted(
-            tuple(plan.task.file for plan in done),
+            tuple(plan.file for plan in done),
             tuple(self._cards[plan.task.job.id] for plan in done),
             tuple(self._failed.values()),
             len(done) + len(self._failed) < len(self.plans),
@@ -398,14 +405,21 @@ class _Session:
             self.observer.epoch(payload)
         elif isinstance(payload, StopRecord):
             self.observer.note(f"{self._by_job[payload.job].task.job}: saved after epoch {payload.epoch}.")
+        elif isinstance(payload, NoteRecord):
+            self.observer.note(payload.text)
         elif isinstance(payload, FinalRecord):
             self._end(payload)
 
     def _end(self, record: FinalRecord) -> None:
         plan = self._by_job[record.job]
+        given, is_whole = plan.about["input"], not is_weights(plan.file)
         about = {
             **plan.about,
-            "input": {**plan.about["input"], "center": record.center and list(map(list, record.center))},
+            "input": {
+                **given,
+                "center": record.center and list(map(list, record.center)),
+                "is_scaled_inside": given["is_scaled_inside"] and is_whole,
+            },
             "epochs": record.epochs,
             "n_parameters": record.n_parameters,
             "fit_time": record.fit_time,
@@ -414,7 +428,7 @@ class _Session:
             "first_values": record.first_values,
             "history": dict(record.history),
         }
-        self._cards[record.job] = write_card(plan.task.file, about)
+        self._cards[record.job] = write_card(plan.file, about)
         discard(*turns_of(plan.task.checkpoint))
         if record.dead is not None:
             self.observer.note(f"{plan.task.job}: {record.dead}")
@@ -468,8 +482,11 @@ def _card_of(model: Path) -> Mapping[str, Any] | None:
 
 def _keep_best(file: Path, best: Path, card: Mapping[str, Any]) -> None:
     """Copies a model and its card to where people look for it."""
+    whole, weights = RunPaths.forms(best)
+    best, other = (weights, whole) if is_weights(file) else (whole, weights)
+    discard(other)
     if best.exists() and file_digest(best) == card["sha256"] and _card_of(best) is not None:
         return
-    with replacing(best, ".keras") as part:
+    with replacing(best, best.suffix) as part:
         shutil.copyfile(file, part)
     write_card(best, {key: value for key, value in card.items() if key not in {"schema", "file", "sha256"}})

@@ -19,8 +19,8 @@ from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import open_stream
 from kerasgrid.data.streams import Stream, rows_of_array
 from kerasgrid.delivery.ensembles import combine
-from kerasgrid.delivery.finished import trial_of
-from kerasgrid.delivery.models import AskedTrial, asked_trial
+from kerasgrid.delivery.finished import FinishedRun, trial_of
+from kerasgrid.delivery.models import AskedTrial, asked_trial, read_card
 from kerasgrid.errors import ChangedError, DataError, KerasgridError, ResultsError, TrialError
 from kerasgrid.io import scratch_folder
 from kerasgrid.jobs.facts import ModelFacts
@@ -28,7 +28,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
 from kerasgrid.planning.workers import ask_worker, make_executor, make_fit_recipe
 from kerasgrid.records import WHOLE, Fold, Table
-from kerasgrid.run.results import runs_of
+from kerasgrid.run.results import ResultsData, runs_of
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import predict as ask_model
 
@@ -298,3 +298,22 @@ class Asking:
             data = self.prepared(one).data
             self._folds[path] = one.finished.folds(data)
         return self._folds[path][fold]
+
+
+def rebuilt_model(results: ResultsData, file: Path) -> Any:
+    """Returns the keras.Model of a file of weights that `fit` has written, as its model function builds it.
+
+    Raises:
+        ResultsError: Its card is not there, or its weights do not fit.
+        ChangedError: The model function's source changed since.
+    """
+    from kerasgrid.training.candidate import Candidate
+    from kerasgrid.training.saving import rebuilt
+
+    card = read_card(file)
+    if card is None:
+        raise ResultsError(f"{file}: the card beside it is not there, which says whose weights these are.")
+    finished = FinishedRun(results)
+    [row] = finished.rows(card["trial"])
+    recipe = make_fit_recipe(finished.prepare([row], has_models=True), finished.paths)
+    return rebuilt(file, Candidate.of(recipe, row["params"]), card["input"]["center"])

@@ -53,7 +53,7 @@ def write_card(model: Path, about: Mapping[str, Any]) -> dict[str, Any]:
     """Writes the card of a model that is in its file, and returns it.
 
     Args:
-        model: The .keras file.
+        model: The file that it is kept in.
         about: A JSON value; `schema`, `file` and `sha256` are added.
     """
     card = {"schema": SCHEMA, "file": model.name, "sha256": file_digest(model), **about}
@@ -95,7 +95,7 @@ def encode(model: str | Path, rows: Any) -> np.ndarray:
     All that is needed is in the model's file, wherever that is: neither the search nor its data.
 
     Args:
-        model: A .keras file that `fit` or a search has written.
+        model: A file of a model that `fit` or a search has written.
         rows: A .csv file or a DataFrame with the table's columns, in any order; others are not looked at.
 
     Returns:
@@ -194,7 +194,7 @@ def _models(
     if kind == "fit":
         files: list[tuple[Path, int]] = []
         cards: list[Mapping[str, Any]] = []
-        while (card := read_card(file := paths.fitted(trial, len(files)))) is not None:
+        while (card := read_card(file := paths.kept(paths.fitted(trial, len(files))))) is not None:
             if cards and card["made_by"] != cards[0]["made_by"]:
                 break
             files.append((file, WHOLE))
@@ -202,10 +202,10 @@ def _models(
         return tuple(files), tuple(cards)
     runs = runs_of(row, paths.folder)
     if kind == "finetuned":
-        files = [(paths.finetuned(trial, run.fold, run.repeat), run.fold) for run in runs]
+        files = [(paths.kept(paths.finetuned(trial, run.fold, run.repeat)), run.fold) for run in runs]
         found = [read_card(file) for file, _ in files]
         if not all_known(found) or any(card["made_by"] != found[0]["made_by"] for card in found):
             return (), ()
         return tuple(files), tuple(found)
-    files = [(paths.model(trial, run.fold, run.repeat), run.fold) for run in runs]
+    files = [(paths.kept(paths.model(trial, run.fold, run.repeat)), run.fold) for run in runs]
     return (tuple(files) if all(file.exists() for file, _ in files) else ()), ()

@@ -305,7 +305,7 @@ class FoldModels:
 
     def _remove(self, state: RunState, trial_id: int) -> None:
         for job in state.jobs_of(trial_id):
-            discard(self.paths.model(*job))
+            discard(*self.paths.forms(self.paths.model(*job)))
 
     def sweep(self, state: RunState, *, is_over: bool = False) -> None:
         """Removes models of fits whose ends are not recorded, and of trials that were given up.
@@ -316,7 +316,8 @@ class FoldModels:
         gone = state.dropped
         if is_over and self.keep == "best":
             gone = gone | {trial for trial in state.trials if not state.is_done(trial)}
-        kept = {self.paths.model(*job) for job in state.ended if job[0] not in gone}
+        ended = (self.paths.model(*job) for job in state.ended if job[0] not in gone)
+        kept = {file for model in ended for file in self.paths.forms(model)}
         for file in self.paths.models:
             if file not in kept:
                 discard(file)
@@ -331,7 +332,9 @@ class FoldModels:
             return None
         trial = self._best[1]
         jobs = state.jobs_of(trial)
-        own = {self.paths.model(*job) for job in jobs}  # of others, which may be many, the end alone is read
+        own = {
+            self.paths.kept(self.paths.model(*job)) for job in jobs
+        }  # of others, which may be many, the end alone is read
         is_whole = {
             file: (is_whole_archive if file in own else is_zipfile)(file) for file in self.paths.models
         }
@@ -342,7 +345,9 @@ class FoldModels:
                 listed(damaged, 20),
             )
             return None
-        n_missing = sum(job in earlier and not self.paths.model(*job).exists() for job in jobs)
+        n_missing = sum(
+            job in earlier and not self.paths.kept(self.paths.model(*job)).exists() for job in jobs
+        )
         if not n_missing:
             return None
         return (

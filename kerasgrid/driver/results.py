@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kerasgrid.console import is_notebook
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import check_new, write_text
-from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.paths import RunPaths, is_weights
 from kerasgrid.run.results import ResultsData
 
 if TYPE_CHECKING:
@@ -136,12 +136,19 @@ class Results(ResultsData):
     def best_model(self) -> Any:
         """The keras.Model of all training data that `fit` has trained last, loaded by Keras.
 
+        Where Keras would not load it, the model function builds it again.
+
         Raises:
             ResultsError: None was trained yet, or Keras cannot load it.
+            ChangedError: The source of the model function that is to build it changed since.
         """
-        file = RunPaths.of(self.file).best
+        file = RunPaths.kept(RunPaths.of(self.file).best)
         if not file.exists():
             raise ResultsError(f"{file} is not there yet: results.fit() trains it.")
+        if is_weights(file):
+            from kerasgrid.delivery.inference import rebuilt_model
+
+            return rebuilt_model(self, file)
         from kerasgrid.training.saving import load_kept
 
         return load_kept(file)

@@ -327,7 +327,7 @@ class Run:
             if self.state.ended[job].error is None
             and (
                 self._leaders.part(job, self.folds[job[1]], n_outputs) is None
-                or (keeps and not self.paths.model(*job).exists())
+                or (keeps and not self.paths.kept(self.paths.model(*job)).exists())
             )
         ]
         for job in lost:
@@ -342,7 +342,8 @@ class Run:
                 self._record("drop", {"trial": trial.id})
                 for job in self.state.jobs_of(trial.id):
                     self._ended_files += turns_of(self.paths.checkpoint(*job))
-                    self._ended_files += [self.paths.prediction(*job), self.paths.model(*job)]
+                    models = self.paths.forms(self.paths.model(*job))
+                    self._ended_files += [self.paths.prediction(*job), *models]
         self._settle()
 
     def readmit(self, trial: int) -> None:

@@ -1,5 +1,8 @@
 """What a kept model's file tells beside its net, as plain data that goes wherever the file goes.
 
+Where Keras would not load the model in its safe mode, its weights are kept, as arrays by their places, and
+the source of the model function that builds it again is among what the file tells.
+
 It stands in the file's `metadata.json`, which Keras writes and does not read: a member of its own would have
 Keras unpack the whole archive on a disk whenever the model is loaded (`saving_lib.py`, where an archive of
 more than three members is taken to hold assets).
@@ -34,11 +37,14 @@ class ModelFacts:
         target: What each output of the model is.
         encoder: What makes its input of a table's rows; None of other samples.
         scale: Of the numbers to predict, which the last layers of the model undo; None for none.
+        source: The digest of the source of the model function that builds the net; None where the net itself
+            is in the file.
     """
 
     target: Target
     encoder: Encoder | None = None
     scale: TargetScale | None = None
+    source: str | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -46,7 +52,7 @@ class ModelFacts:
         return None if self.encoder is None else (width(self.encoder.table, self.encoder.codes),)
 
     def write(self, file: Path) -> None:
-        """Adds this to a .keras file that Keras has written, whole or not at all.
+        """Adds this to a .keras file that Keras has written, or an .npz of weights, whole or not at all.
 
         Raises:
             StorageError: The disk is full or cannot be written.
@@ -56,18 +62,22 @@ class ModelFacts:
             told["table"] = self.encoder.state()
         if self.scale is not None:
             told["target_scale"] = asdict(self.scale)
+        if self.source is not None:
+            told["source"] = self.source
         with (
             replacing(file, file.suffix) as part,
             zipfile.ZipFile(file) as before,
             zipfile.ZipFile(part, "w") as after,
         ):
+            metadata: dict[str, Any] = {}
             for member in before.infolist():
                 if member.filename == _MEMBER:
-                    metadata = {**json.loads(before.read(member)), _KEY: told}
-                    after.writestr(_MEMBER, json.dumps(metadata, allow_nan=False), zipfile.ZIP_DEFLATED)
+                    metadata = json.loads(before.read(member))
                     continue
                 with before.open(member) as source, after.open(member, "w") as copy:
                     shutil.copyfileobj(source, copy)
+            metadata[_KEY] = told
+            after.writestr(_MEMBER, json.dumps(metadata, allow_nan=False), zipfile.ZIP_DEFLATED)
 
     @classmethod
     def read(cls, file: Path) -> ModelFacts | None:
@@ -100,4 +110,5 @@ class ModelFacts:
             target,
             None if table is None else Encoder.of_state(table),
             None if scale is None else TargetScale(scale["how"], tuple(scale["mean"]), tuple(scale["std"])),
+            told.get("source"),
         )

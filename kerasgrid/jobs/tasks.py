@@ -24,11 +24,11 @@ class FinalTask:
         epochs: To train.
         total: The epochs that a schedule of learning rates is over.
         owner: What the checkpoint has to be of, and the file's card tells.
-        file: Where the model goes, a .keras file.
+        file: Where the model goes, a .keras file; or its weights beside that, as `RunPaths.forms` has them.
         checkpoint: Where it stands meanwhile.
         dropped: Callbacks of the candidate that are left out.
         rates: The learning rate of each epoch; none for the candidate's own.
-        start: The .keras file whose weights it begins with; None for fresh ones.
+        start: The file of the kept model whose weights it begins with; None for fresh ones.
     """
 
     job: Job
@@ -75,7 +75,7 @@ class PredictTask:
 
     Attributes:
         place: The model's, among those that are asked.
-        model: The .keras file.
+        model: The file that it is kept in.
         trial: Whose params it was trained by.
         fold: By whose training rows images are standardized; WHOLE for what `center` says.
         stream: The samples.

@@ -12,6 +12,9 @@ from typing import Self
 from kerasgrid.errors import StorageError
 from kerasgrid.io import HALF_WRITTEN, half_written, insist, is_link, storage_errors
 
+WEIGHTS = ".weights.npz"
+"""How the file of a kept model ends that Keras would not load: its weights, and what to build it by."""
+
 
 @dataclass(frozen=True)
 class RunPaths:
@@ -143,8 +146,20 @@ class RunPaths:
 
     @staticmethod
     def card(model: Path) -> Path:
-        """The card beside a model."""
-        return model.with_suffix(".json")
+        """The card beside a model, in whichever form that is kept."""
+        return RunPaths.forms(model)[0].with_suffix(".json")
+
+    @staticmethod
+    def forms(model: Path) -> tuple[Path, Path]:
+        """The files that a model may be kept in: Keras's own, and its weights."""
+        whole = model.with_name(f"{model.name.removesuffix(WEIGHTS)}.keras") if is_weights(model) else model
+        return whole, whole.with_suffix(WEIGHTS)
+
+    @staticmethod
+    def kept(model: Path) -> Path:
+        """The file that a model is kept in; Keras's own where it is in none."""
+        whole, weights = RunPaths.forms(model)
+        return weights if weights.exists() and not whole.exists() else whole
 
     @property
     def fit_lock(self) -> Path:
@@ -159,7 +174,8 @@ class RunPaths:
     @property
     def half_fitted(self) -> list[Path]:
         """What a sudden end has left of files that `fit` was writing: for who holds its lock."""
-        beside = [part for path in (self.best, self.card(self.best)) for part in half_written(path)]
+        bests = (*self.forms(self.best), self.card(self.best))
+        beside = [part for path in bests for part in half_written(path)]
         folder = self.folder / "fit"
         return [*beside, *folder.glob(f".*{HALF_WRITTEN}*"), *_half_written_by_keras(folder)]
 
@@ -191,7 +207,9 @@ class RunPaths:
     @property
     def models(self) -> list[Path]:
         """The models that are there."""
-        return sorted((self.folder / "models").glob("trial-*.keras"))
+        return sorted(
+            path for end in (".keras", WEIGHTS) for path in (self.folder / "models").glob(f"trial-*{end}")
+        )
 
     @property
     def half_written(self) -> list[Path]:
@@ -201,6 +219,11 @@ class RunPaths:
         within = [path for name in folders for path in (self.folder / name).glob(f".*{HALF_WRITTEN}*")]
         beside = itertools.chain.from_iterable(map(half_written, own))
         return [*beside, *within, *_half_written_by_keras(self.folder / "models")]
+
+
+def is_weights(model: Path) -> bool:
+    """Tells whether a kept model's file has its weights alone, for what its model function builds."""
+    return model.name.endswith(WEIGHTS)
 
 
 def turns_of(checkpoint: Path) -> tuple[Path, Path]:

@@ -227,7 +227,8 @@ class ResultsData:
     def model_files(self, trial: int | None = None) -> list[Path]:
         """Returns the files of a trial's fold models, in the order of folds and repeats.
 
-        `keras.models.load_model` loads each; they take values as they are stored, and are not compiled.
+        `keras.models.load_model` loads each; they take values as they are stored, and are not compiled. Of
+        models that it would not load, as of those with a Lambda, they are files of weights, .weights.npz.
 
         Args:
             trial: Its id; None for the best one.
@@ -250,7 +251,8 @@ class ResultsData:
 
     def _model_files(self, row: Mapping[str, Any]) -> list[Path]:
         paths = RunPaths.of(self.file)
-        return [paths.model(row["id"], run.fold, run.repeat) for run in runs_of(row, paths.folder)]
+        runs = runs_of(row, paths.folder)
+        return [paths.kept(paths.model(row["id"], run.fold, run.repeat)) for run in runs]
 
     def _not_kept(self, trial: int, n_kept: int, n_files: int) -> str:
         """Returns that fold models are missing, and how to keep them."""

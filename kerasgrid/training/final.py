@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 
-from kerasgrid.errors import ModelError, StorageError
-from kerasgrid.io import remove
+from kerasgrid.errors import ModelError
+from kerasgrid.io import discard
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
-from kerasgrid.records import Context
+from kerasgrid.records import Context, NoteRecord
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.seeds import model_seed
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.checkpoint import Progress
@@ -20,8 +20,9 @@ from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.job import initialize, without_messages
 from kerasgrid.training.learning_rate import LearningRateReplay, check_stays
+from kerasgrid.training.learnt import Learnt
 from kerasgrid.training.loop import Loop, adapt
-from kerasgrid.training.saving import Frame, UnloadableError, load_kept, net_of, save_model
+from kerasgrid.training.saving import load_kept, net_of, save_net, told_weights
 
 
 @without_messages()
@@ -29,7 +30,7 @@ def train_final(recipe: Recipe, task: FinalTask, context: Context) -> None:
     """Trains a model from where its checkpoint stands and saves it; emits epochs, checkpoints and its record.
 
     Raises:
-        ModelError: The model function fails, or Keras would not load its model in its safe mode.
+        ModelError: The model function fails.
         TrialError: The loss is NaN.
         StorageError: The disk is full or cannot be written.
     """
@@ -46,17 +47,17 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
     with seeded(seed):
         compiled = candidate.compile()
         learnt = candidate.learnt(task.fold)
-        center, frame = learnt.center, Frame.of(candidate, learnt)
+        center = learnt.center
         samples = candidate.samples(compiled, (task.rows, None, task.rows[:0]), learnt)
         if task.start is None:
             initialize(candidate, compiled, seed)
             adapt(compiled.model, samples)
         else:
             check_stays(compiled.model)
-            start = net_of(load_kept(task.start, compiled=False))
+            start = net_of(load_kept(task.start, candidate, compiled=False))
             compiled.model.set_weights(start.get_weights())
             compiled = replace(compiled, sets_weights=True)
-        _check_saves(compiled.model, task.file, frame)
+        _try_saving(compiled.model, task, candidate, learnt, context)
         progress = Progress()
         loop = Loop(
             job=job,
@@ -81,7 +82,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
                 "split: give it an argument monitor, by whose val_* it is left out, or let it do without."
             ) from error
         with loop.statistics():
-            save_model(compiled.model, task.file, frame)
+            save_net(compiled.model, task.file, candidate, learnt)
     context.emit(
         FinalRecord(
             job.id,
@@ -111,19 +112,14 @@ def _callbacks(task: FinalTask, candidate: Candidate, compiled: Compiled) -> lis
     return [*replay, *candidate.callbacks(compiled, task.rows)]
 
 
-def _check_saves(model: keras.Model, file: Path, frame: Frame) -> None:
-    """Saves the untrained model once, so that hours of training do not end in a file that cannot be."""
-    trial = file.with_name(f".{file.stem}.first.tmp.keras")
+def _try_saving(
+    model: keras.Model, task: FinalTask, candidate: Candidate, learnt: Learnt, context: Context
+) -> None:
+    """Saves the untrained model once, so that before hours of training is told in which form it is kept."""
+    trial = task.file.with_name(f".{task.file.stem}.first.tmp.keras")
     try:
-        save_model(model, trial, frame)
-    except StorageError:
-        raise
-    except Exception as error:
-        reason = str(error) if isinstance(error, UnloadableError) else f"{type(error).__name__}: {error}"
-        raise ModelError(
-            f"{model.name}: Keras cannot save this model, or would not load it in its safe mode ({reason}). "
-            "Register its classes and functions with keras.saving.register_keras_serializable, and take "
-            "layers of your own for Lambda."
-        ) from error
+        reason = save_net(model, trial, candidate, learnt)
+        if reason is not None:
+            context.emit(NoteRecord(f"{task.job}: {told_weights(candidate, reason)}"))
     finally:
-        remove(trial)
+        discard(*RunPaths.forms(trial))

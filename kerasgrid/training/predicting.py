@@ -46,9 +46,9 @@ def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
 
 def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     import_function(recipe)
-    model = load_kept(task.model, compiled=False)
-    net, facts = net_of(model), ModelFacts.read(task.model) or ModelFacts(recipe.target)
     candidate = Candidate.of(recipe, task.trial.params)
+    model = load_kept(task.model, candidate, compiled=False)
+    net, facts = net_of(model), ModelFacts.read(task.model) or ModelFacts(recipe.target)
     shape = facts.input_shape or candidate.input_shape
     outputs = read_outputs(net, candidate.route, recipe.target, shape)
     asked = _Asked(replace(outputs, model=before_numbers(model)), facts)
@@ -99,7 +99,7 @@ def _outside(candidate: Candidate, task: PredictTask, has_layers: bool) -> tuple
     """Returns what is done to samples before a model is asked.
 
     Where it has layers that scale them, only views are drawn, of stored values: their strengths are in units
-    of these. Files of earlier versions have none.
+    of these. Files of earlier versions have none, nor have nets that are built again.
     """
     if has_layers:
         candidate = replace(candidate, recipe=replace(candidate.recipe, scale=None))

@@ -3,7 +3,8 @@
 They take values as they stand in the user's file, and give what is predicted as it stands there: what a
 search does to these before its nets see them, and after, is layers of the saved model. Rows of a table are
 taken as vectors, and what makes these of rows is in the file as plain data. Files of earlier versions hold
-the net alone.
+the net alone. Of a model that Keras would not load so, the weights are kept, and its net is built again by
+the model function.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import numpy as np
 from kerasgrid.config.augment import NOTHING, Augmentation
 from kerasgrid.data.statistics import TargetScale
 from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
-from kerasgrid.io import is_whole_archive, replacing, write_atomic
+from kerasgrid.io import discard, is_whole_archive, replacing, write_atomic
 from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.models.keras_private import compile_arguments
 from kerasgrid.records import Context, Job, NoteRecord
+from kerasgrid.run.paths import RunPaths, is_weights
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training.augmentation import normalize
 from kerasgrid.training.batches import Scaling
@@ -152,24 +154,26 @@ def keep_model(candidate: Candidate, job: Job, make: Callable[[], keras.Model], 
         candidate: The job's.
         job: The job.
         make: Gives its model.
-        context: Is told why, where the model cannot be saved: that is no failure.
+        context: Is told why, where its weights alone are kept, or nothing: that is no failure.
 
     Raises:
         StorageError: The disk is full or cannot be written.
         ChangedError: The model function's source changed since the search began.
     """
     try:
-        frame = Frame.of(candidate, candidate.learnt(candidate.folds[job.fold]))
-        save_model(make(), candidate.recipe.paths.model(*job.id), frame)
+        learnt = candidate.learnt(candidate.folds[job.fold])
+        reason = save_net(make(), candidate.recipe.paths.model(*job.id), candidate, learnt)
+        if reason is None:
+            return
+        text = f"{job}: {told_weights(candidate, reason)} Other models of which this holds are not told of."
     except (StorageError, ChangedError):
         raise
     except Exception as error:
-        reason = str(error) if isinstance(error, UnloadableError) else brief(error)
         text = (
-            f"{job}: its model is not kept, as Keras cannot save it or would not load it safely ({reason}). "
-            "Its score counts; other models of which this holds are not told of."
+            f"{job}: its model is not kept ({brief(error)}). Its score counts; other models of which this "
+            "holds are not told of."
         )
-        context.emit(NoteRecord(text, topic="fold models"))
+    context.emit(NoteRecord(text, topic="fold models"))
 
 
 def keep_weights(candidate: Candidate, job: Job, weights: Sequence[np.ndarray]) -> None:
@@ -178,8 +182,60 @@ def keep_weights(candidate: Candidate, job: Job, weights: Sequence[np.ndarray]) 
     Raises:
         StorageError: The disk is full or cannot be written.
     """
+    write_weights(candidate.recipe.paths.weights(*job.id), weights)
+
+
+def write_weights(path: Path, weights: Sequence[np.ndarray]) -> None:
+    """Writes arrays by their places, from 0, whole or not at all."""
     arrays: dict[str, Any] = {str(place): np.asarray(value) for place, value in enumerate(weights)}
-    write_atomic(candidate.recipe.paths.weights(*job.id), lambda file: np.savez(file, **arrays))
+    write_atomic(path, lambda file: np.savez(file, **arrays))
+
+
+def told_weights(candidate: Candidate, reason: str) -> str:
+    """Returns in words that of a model the weights are kept, and what that means."""
+    return (
+        f"Keras cannot save this model, or would not load it in its safe mode ({reason.partition('. ')[0]}), "
+        f"so that its weights are kept: {_function(candidate)} builds it again for kerasgrid, and plain "
+        "Keras has no file of it. With classes and functions that are registered by "
+        "keras.saving.register_keras_serializable, and layers of your own for Lambda, it is saved whole."
+    )
+
+
+def _function(candidate: Candidate) -> str:
+    model = candidate.recipe.model
+    return getattr(model, "__qualname__", type(model).__name__) if callable(model) else str(model)
+
+
+def save_net(net: keras.Model, path: Path, candidate: Candidate, learnt: Learnt) -> str | None:
+    """Saves a trained net with what stands around it; or its weights, where Keras would not load it again.
+
+    Args:
+        net: It stays as it is.
+        path: The .keras file; weights lie beside it (`RunPaths.forms`), and only one of the two is there.
+        candidate: Whose it is.
+        learnt: Of the rows that it was trained on.
+
+    Returns:
+        Why these are its weights alone; None where it is the whole model.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+    """
+    whole, weights = RunPaths.forms(path)
+    try:
+        save_model(net, whole, Frame.of(candidate, learnt))
+    except StorageError:
+        raise
+    except Exception as error:
+        facts = ModelFacts(
+            candidate.recipe.target, learnt.encoder, learnt.scale, candidate.recipe.model_source
+        )
+        write_weights(weights, net.get_weights())
+        facts.write(weights)
+        discard(whole)
+        return str(error) if isinstance(error, UnloadableError) else brief(error)
+    discard(weights)
+    return None
 
 
 def save_model(net: keras.Model, path: Path, frame: Frame) -> None:
@@ -240,6 +296,8 @@ def own_model(candidate: Candidate, weights: Sequence[np.ndarray]) -> keras.Mode
     """
     with seeded(graph_seed(candidate.recipe.seed), with_backend=False):
         model = candidate.build()
+        if not model.built:
+            model(keras.ops.zeros((1, *candidate.input_shape)))
     model.set_weights(weights)
     return model
 
@@ -255,21 +313,70 @@ def _uncompiled(model: keras.Model) -> Iterator[None]:
         model.compiled, model.optimizer = kept
 
 
-def load_kept(file: Path, *, compiled: bool = True) -> keras.Model:
-    """Returns a model that was kept, compiled if it was and is to be.
+def load_kept(file: Path, candidate: Candidate | None = None, *, compiled: bool = True) -> keras.Model:
+    """Returns a model that was kept, compiled if it was and is to be; of weights, the net that they are of.
+
+    Args:
+        file: The .keras file, or that of weights.
+        candidate: Whose it is, which builds the net of weights again.
+        compiled: Whether it is to be compiled.
 
     Raises:
-        ResultsError: It is damaged, or Keras cannot load it.
+        ResultsError: It is damaged, or Keras cannot load it, or its weights are of another net.
+        ChangedError: The model function's source changed since weights were trained.
     """
     if not is_whole_archive(file):
         raise ResultsError(
             f"{file}: Keras cannot load it (it is damaged, and no whole archive). Restore it, or remove "
             "it and train it again."
         )
+    if is_weights(file):
+        assert candidate is not None  # whoever has the file of a search has that
+        return _rebuilt(file, candidate)
     try:
         return keras.models.load_model(file, compile=compiled, safe_mode=True)
     except Exception as error:  # whatever it is that the file holds
         raise ResultsError(f"{file}: Keras cannot load it ({brief(error)}).") from error
+
+
+def rebuilt(
+    file: Path, candidate: Candidate, center: tuple[Sequence[float], Sequence[float]] | None
+) -> keras.Model:
+    """Returns a model of which the weights are kept, with what stands around its net, as others are kept.
+
+    Args:
+        file: Of weights.
+        candidate: Whose it is.
+        center: As its card has it.
+    """
+    net, facts = load_kept(file, candidate), ModelFacts.read(file)
+    assert facts is not None  # else it were not loaded
+    arrays = None if center is None else (np.asarray(center[0]), np.asarray(center[1]))
+    return Frame.of(candidate, Learnt(arrays, facts.encoder, facts.scale)).around(net)
+
+
+def _rebuilt(file: Path, candidate: Candidate) -> keras.Model:
+    """Returns the net that its model function builds, with the weights of a file."""
+    facts, function = ModelFacts.read(file), _function(candidate)
+    if facts is None or facts.source is None:
+        raise ResultsError(f"{file}: does not tell what its net is built by. Remove it and train it again.")
+    if facts.source != candidate.recipe.model_source:
+        raise ChangedError(
+            f"{file}: holds the weights of a net that {function} builds, whose source changed since they "
+            "were trained. Restore the source, or remove the file and train it again."
+        )
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            places = sorted((name for name in archive.files if name.isdigit()), key=int)
+            weights = [archive[name] for name in places]
+        return own_model(candidate, weights)
+    except KerasgridError:
+        raise
+    except Exception as error:  # whatever the file holds, or the user's own code raises
+        raise ResultsError(
+            f"{file}: its weights do not fit what {function} builds ({brief(error)}). It has to build the "
+            "same net each time: remove the file and train it again."
+        ) from error
 
 
 def _check_loads(file: Path) -> None:

@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 from fitted import CONFIG, STOPPING, digits, fake_train_final, searched, train_nothing
 from running import run
+from sklearn.datasets import load_digits
 
 import kerasgrid.delivery.fitting as fitting
 from kerasgrid import executors
 from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.models import read_card
+from kerasgrid.delivery.predicting import predict
 from kerasgrid.driver import search as driver
+from kerasgrid.driver.results import Results
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, NoModelError, ResultsError
 from kerasgrid.jobs.tasks import FinalRecord
 from kerasgrid.locks import FolderLock
@@ -429,19 +432,33 @@ def build(input_shape, n_classes, noise=1):
 """
 
 
-def test_a_model_that_could_not_be_loaded_is_refused_before_it_is_trained(tmp_path, monkeypatch, fake_search):
+def test_a_model_that_keras_would_not_load_is_built_again_by_its_function(tmp_path, monkeypatch, fake_search):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets.py").write_text(OWN)
     params = {"batch_size": 64, "epochs": 1}
     path = searched(tmp_path, model="nets.py:build", params=params, space={"noise": [1]})
     notes = Notes()
     found = fit(path, observer=notes)
-    assert notes.epochs == []
-    assert found.models == ()
-    assert "Keras cannot save this model, or would not load it in its safe mode" in found.failed[0]
+    told = (
+        "trial 0, seed 0: Keras cannot save this model, or would not load it in its safe mode (ValueError: "
+    )
+    assert any(note.startswith(told) and "nets.py:build builds it again" in note for note in notes.told)
+    assert [file.name for file in found.models] == ["trial-0-seed-0.weights.npz"]
+    assert not found.cards[0]["input"]["is_scaled_inside"]
+    again = Notes()
+    assert fit(path, observer=again).models == found.models
+    assert again.epochs == []
+    samples = load_digits().data.reshape(-1, 8, 8, 1).astype("float32")
+    said = predict(path, samples)
+    kept = Results.load(path).best_model.predict(samples, verbose=0)
+    np.testing.assert_allclose(kept, said.probabilities, atol=1e-5)
     (tmp_path / "nets.py").write_text(OWN.replace("lambda x: x", "lambda x: 2 * x"))
     with pytest.raises(ChangedError, match=r"nets\.py:build: the source changed since the search"):
         fit(path)
+    with pytest.raises(
+        ChangedError, match=r"seed-0\.weights\.npz: holds the weights of a net that nets\.py:b"
+    ):
+        predict(path, samples)
 
 
 @pytest.mark.parametrize(("override", "n_samples"), [("700", 700), ("600", 600), ("null", 1797), ("10", 10)])

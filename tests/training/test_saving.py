@@ -28,7 +28,7 @@ from kerasgrid.data.statistics import TargetScale
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.models import read_card
 from kerasgrid.driver.search import search
-from kerasgrid.errors import StorageError
+from kerasgrid.errors import ChangedError, ResultsError, StorageError
 from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Target, Trial
 from kerasgrid.run.paths import RunPaths
@@ -431,19 +431,45 @@ def test_a_models_own_layers_and_loss(make):
         ),
     ],
 )
-def test_a_model_that_cannot_be_kept_is_told_and_counts(make, name, reason):
+def test_of_a_model_that_keras_would_not_load_the_weights_are_kept_and_told_of(make, name, reason):
     recipe, job = make(name, params={**PARAMS, "epochs": 1}), Job(Trial(0, {}), 1)
     context = trained(recipe, pack_of(recipe, [job], packed=False))
     if name == "unnamed" and not context.of(NoteRecord):  # Keras 3.8 finds every class by its module
         return check(recipe, job)
     [note], [record] = context.of(NoteRecord), context.of(FoldRecord)
-    told = "trial 0, fold 1: its model is not kept, as Keras cannot save it or would not load it safely ("
+    told = "trial 0, fold 1: Keras cannot save this model, or would not load it in its safe mode ("
     assert note.text.startswith(told)
     assert re.match(reason, note.text.removeprefix(told))
     assert note.topic == "fold models"
     assert record.error is None
     assert record.score is not None
-    assert not list(recipe.paths.model(*job.id).parent.iterdir())
+    [file] = recipe.paths.models
+    assert file == recipe.paths.kept(recipe.paths.model(*job.id))
+    assert file.name == "trial-0-fold-1-repeat-0.weights.npz"
+    candidate = Candidate.of(recipe, {})
+    rows = candidate.folds[1].test
+    samples = candidate.data.images[rows].astype("float32")
+    said = np.load(recipe.paths.prediction(*job.id))
+    net = saving.load_kept(file, candidate)
+    np.testing.assert_allclose(net.predict(samples / 16, verbose=0), said, atol=TOLERANCE)
+    whole = saving.rebuilt(file, candidate, None)
+    np.testing.assert_allclose(whole.predict(samples, verbose=0), said, atol=TOLERANCE)
+    other = dataclasses.replace(candidate, recipe=dataclasses.replace(recipe, model_source="another"))
+    with pytest.raises(ChangedError, match=r"whose source changed since they were trained\. Restore"):
+        saving.load_kept(file, other)
+
+
+def test_weights_that_fit_no_more_are_told(make):
+    recipe, job = make("code", params={**PARAMS, "epochs": 1}), Job(Trial(0, {}), 1)
+    trained(recipe, pack_of(recipe, [job], packed=False))
+    [file] = recipe.paths.models
+    saving.write_weights(file, [np.zeros((2, 2))])
+    candidate = Candidate.of(recipe, {})
+    with pytest.raises(ResultsError, match="does not tell what its net is built by"):
+        saving.load_kept(file, candidate)
+    ModelFacts(recipe.target, source=recipe.model_source).write(file)
+    with pytest.raises(ResultsError, match=r"its weights do not fit what .*own\.py:code builds"):
+        saving.load_kept(file, candidate)
 
 
 def test_a_program_whose_model_cannot_be_built_again_ends_its_fit(make, monkeypatch):
