@@ -50,9 +50,9 @@ _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Categories of what a terminal obeys: control codes, marks that turn the direction of text or join letters,
 halves of characters, ends of lines and paragraphs."""
 _CALLED: dict[str, str] = {
-    "params.learning_rate": "lr eta base_lr max_lr initial_learning_rate learning_rates",
+    "params.learning_rate": "lr eta base_lr max_lr init_lr initial_lr initial_learning_rate learning_rates",
     "params.epochs": "n_epochs nb_epoch nb_epochs num_epochs epoch max_epochs max_epoch max_iter",
-    "params.batch_size": "batchsize batch batch_sizes bs mini_batch_size n_batch",
+    "params.batch_size": "batchsize batch batch_sizes bs mini_batch mini_batch_size n_batch",
     "params.optimizer": "opt optim optimiser optimizers solver",
     "params.loss": "loss_function loss_fn criterion",
     "params.dropout": "dropout_rate drop_rate drop p_drop",

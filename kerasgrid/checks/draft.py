@@ -19,7 +19,7 @@ from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.io import FileKind
 from kerasgrid.jobs.objective import as_written, is_in_hand
 from kerasgrid.machine import backend_fault
-from kerasgrid.models.references import BUILT_IN, text_of
+from kerasgrid.models.references import BUILT_IN, in_hand, text_of
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.wording import is_built
 
@@ -121,8 +121,9 @@ def written_draft(
         ConfigError: It cannot be read at all. Other faults are in the report.
     """
     given, function = dict(raw), None
-    if callable(given.get("model")) and not is_built(given["model"]):
-        function = given["model"]
+    model = in_hand(given.get("model"))
+    if callable(model) and not is_built(model):
+        function = model
         given["model"] = text_of(function)
     given, scorers, refused = _with_scorers_named(given)
     config, faults = config_from_dict(given, overrides)

@@ -80,6 +80,8 @@ def faults_of_params(
             messages = ["is a key of its own, and no parameter: write it beside params and space."]
         else:
             known = did_you_mean(name, [*own.names, *LOOP], PLACES)
+            if "'params." in known:  # what model functions often have, and this one has not
+                known = did_you_mean(name, [*own.names, *LOOP])
             messages = [] if signature is None else [f"unknown parameter.{known}"]
         faults.extend(Fault(path, message) for message in messages)
     by_name = "" if own.given or own.style == "hp" else " It is given input_shape and n_outputs, by name."

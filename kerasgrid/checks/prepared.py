@@ -367,7 +367,7 @@ def _model(draft: Draft, ask: AskSignature | None) -> tuple[Model | None, Signat
             return (draft.function, *_declared(draft.function))
         reference = parse_reference(draft.config.model, draft.base)
         signature = read_signature(reference)
-        if signature is not None and signature.style == "build":
+        if signature is not None and signature.style != "hp":
             return reference, signature, {}
         if ask is not None:
             return (reference, *ask(reference))
@@ -389,7 +389,7 @@ def _told_as_numbers(draft: Draft, signature: Signature | None) -> bool | None:
 def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
     """Returns the signature of a function in hand and the space that it declares."""
     signature = signature_of(function)
-    if signature.style == "build":
+    if signature.style != "hp":
         return signature, {}
     from kerasgrid.models.hyperparameters import declared  # builds a model, to ask for its hyperparameters
 

@@ -147,7 +147,10 @@ class FitsAhead:
             splits: Rows of each.
         """
         for params in candidates:
-            for name, value in self._of(params)._python_params().items():
+            estimator = self._of(params)
+            for one in estimator._objects:
+                return f"{type(one).__name__} is a callback that grid.yaml has no name for"
+            for name, value in estimator._python_params().items():
                 if not _is_plain(value):
                     return f"{name}={value!r} is an object, which no other process and no journal can be told"
         keras = sys.modules.get("keras")
@@ -289,7 +292,7 @@ class FitsAhead:
         return RunPaths(self._paths.folder, f"run-{number}") if number else self._paths
 
     def _draft(self, name: str, own: tuple, params: Sequence[Mapping[str, Any]]) -> Draft:
-        model, seed, target_scale = own
+        model, seed, target_scale, val = own
         kind = "inline" if self._n_workers == 1 else "processes"
         workers = {} if self._n_workers == 1 else {"workers": self._n_workers}
         return read_draft(
@@ -298,7 +301,7 @@ class FitsAhead:
                 "model": model,
                 "space": [{name: [value] for name, value in one.items()} for one in params],
                 **({} if target_scale is None else {"data": {"target_scale": target_scale}}),
-                "search": {"seed": int(seed), "objective": self._objective},
+                "search": {"seed": seed, "objective": self._objective, "val": val},
                 "executor": {"kind": kind, **workers},
             }
         )
@@ -342,7 +345,7 @@ def _rows(part: Any) -> np.ndarray:
 
 def _owned(estimator: KerasEstimator) -> tuple:
     """Returns what fits of one run have in common."""
-    return estimator.model, int(estimator.seed), estimator._target_scale
+    return estimator._function, int(estimator.seed), estimator._target_scale, estimator._val
 
 
 def _error_of(kind: str, message: str) -> KerasgridError:

@@ -10,7 +10,9 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -28,16 +30,17 @@ from kerasgrid.data.frames import as_frame, is_mixed, table_of_frame
 from kerasgrid.data.in_memory import as_array, is_sparse, refuse_others, weights_of
 from kerasgrid.data.statistics import Span, pixel_top
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
+from kerasgrid.estimators.wrappers import APART, CALLBACKS, VAL, are_own, own_grid, own_params, take_others
 from kerasgrid.io import strict
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend_fault
 from kerasgrid.models.loading import load_function
-from kerasgrid.models.references import parse_reference
+from kerasgrid.models.references import in_hand, own_fit, parse_reference
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.records import Dataset, Fold, FoldRecord, Job, Table, Target, Trial
 from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
-from kerasgrid.wording import instead_of, is_built, is_hyper_model
+from kerasgrid.wording import instead_of, is_built
 
 if TYPE_CHECKING:  # they import Keras
     from kerasgrid.training.batches import Preparation, Scaling
@@ -130,13 +133,16 @@ class KerasEstimator(BaseEstimator):
     """A fit that was trained ahead, and on what."""
     __metadata_request__score = {"sample_weight": False}  # noqa: RUF012 (scikit-learn's: unless it is asked for)
 
-    def __init__(self, model: Callable[..., Any] | str, *, seed: int = 0, **params: Any) -> None:
+    def __init__(
+        self, model: Callable[..., Any] | str | None = None, *, seed: int = 0, **params: Any
+    ) -> None:
         self.model = model
         self.seed = seed
         self.params = params
 
     def __sklearn_clone__(self) -> Self:
         made = super().__sklearn_clone__()
+        made.model = self.model  # a HyperModel is copied else, and would be another one
         if self._ahead is not None and self._ahead.is_used:
             made._ahead = self._ahead
         return made
@@ -166,16 +172,31 @@ class KerasEstimator(BaseEstimator):
         """
         if (fault := backend_fault()) is not None:  # nothing of Keras can be imported
             return [fault]
-        searched = {name: [_python(value) for value in values] for name, values in (grid or {}).items()}
+        searched = {name: list(values) for name, values in (grid or {}).items()}
         path = f"{prefix}.seed" if "seed" in searched else "seed"
         faults = [
             Fault(path, f"is {seed!r}; a whole number from 0 to 2**32 - 1 holds.")
-            for seed in searched.pop("seed", [_python(self.seed)])
+            for seed in map(_python, searched.pop("seed", [self.seed]))
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32
         ]
-        for model in searched.pop("model", [self.model]):
-            faults += faults_of_params(self._python_params(), searched, function_of(model)[1], prefix)
+        named = [name for name in ("model", "build_fn") if name in searched]
+        models = [model for name in named for model in searched.pop(name)] or [self._function]
+        for model in models:
+            faults += self._faults_of(function_of(model)[1], searched, prefix)
         return list(dict.fromkeys(faults))
+
+    def _faults_of(
+        self, signature: Signature, searched: Mapping[str, Iterable[Any]], prefix: str
+    ) -> list[Fault]:
+        """Returns what is wrong with the parameters of a model function."""
+        fixed = {name: [value] for name, value in self._own_params(signature).items()}
+        grid, called = own_grid(searched, signature)
+        grid = {name: list(map(_python, values)) for name, values in grid.items()}
+        found = [*take_others(fixed, signature, "params"), *take_others(grid, signature, prefix)]
+        params = {name: value for name, [value] in fixed.items()}
+        found += faults_of_params(params, grid, signature, prefix)
+        paths = {f"{prefix}.{name}": f"{prefix}.{user}" for name, user in called.items()}
+        return [replace(fault, path=paths.get(fault.path, fault.path)) for fault in found]
 
     def _check(self, X: Any, y: Any) -> None:
         """Raises what is wrong with the parameters, all together, or with X and y as arrays of samples."""
@@ -255,7 +276,7 @@ class KerasEstimator(BaseEstimator):
         """
         from kerasgrid.training.candidate import Candidate
 
-        recipe = _recipe_of(self.model, int(self.seed), samples.target, self._target_scale)
+        recipe = _recipe_of(self._function, int(self.seed), samples.target, self._target_scale, self._val)
         candidate = Candidate.of(recipe, self._python_params(), samples)
         route = candidate.route
         told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
@@ -319,7 +340,8 @@ class KerasEstimator(BaseEstimator):
                 if candidate.is_debiased:
                     measured.enter_context(counted.debiased())
 
-            callbacks, measured = candidate.callbacks(compiled, rows), ExitStack()
+            callbacks = [*candidate.callbacks(compiled, rows), *deepcopy(self._objects)]
+            measured = ExitStack()
             counted = Counted(model, not compiled.sets_weights)
             updates: dict[str, float] = {}
             hooks = keras.callbacks.LambdaCallback(
@@ -474,8 +496,38 @@ class KerasEstimator(BaseEstimator):
         tags.input_tags.sparse = True  # made dense
         return tags
 
+    @property
+    def _function(self) -> Any:
+        """What is given as the model function; by `build_fn` as once in Keras's wrapper."""
+        given = self.params.get("build_fn") if self.model is None else self.model
+        if given is None:
+            raise ModelError(f"{type(self).__name__} is given no model function: give model=build.")
+        return given
+
+    def _own_params(self, signature: Signature | None = None) -> dict[str, Any]:
+        """Returns the parameters by the names that they have in grid.yaml, and what is apart of these."""
+        params = {name: value for name, value in self.params.items() if name != "build_fn"}
+        fits = own_fit(in_hand(self._function)) is not None
+        if fits or not are_own(params):
+            signature = signature or function_of(self._function)[1]
+            params = own_params(params, signature)
+            if fits:  # trains by them unless others are given
+                params = {**_loop_defaults(signature), **params}
+        return {name: _python(value) for name, value in params.items()}
+
     def _python_params(self) -> dict[str, Any]:
-        return {name: _python(value) for name, value in self.params.items()}
+        """Returns the parameters of the model function and of training, by their names in grid.yaml."""
+        return {name: value for name, value in self._own_params().items() if name not in APART}
+
+    @property
+    def _val(self) -> float | None:
+        """The share of rows that are held back, on which `val_*` is measured."""
+        return self._own_params().get(VAL)
+
+    @property
+    def _objects(self) -> list[Any]:
+        """Callbacks that grid.yaml has no name for."""
+        return self._own_params().get(CALLBACKS, [])
 
 
 def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
@@ -487,7 +539,7 @@ def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
         )
 
 
-def _recipe_of(model: Any, seed: int, target: Target, target_scale: str | None) -> Recipe:
+def _recipe_of(model: Any, seed: int, target: Target, target_scale: str | None, val: float | None) -> Recipe:
     """Returns what fits of a model function have in common, which are no search's."""
     function, signature = function_of(model)
     return Recipe(
@@ -498,6 +550,7 @@ def _recipe_of(model: Any, seed: int, target: Target, target_scale: str | None) 
         objective="r2" if target.is_numbers else "accuracy",
         seed=seed,
         target_scale=target_scale,
+        val=val,
         has_defaults=True,
     )
 
@@ -506,21 +559,37 @@ def function_of(model: Any) -> tuple[Callable[..., Any], Signature]:
     """Returns a model function and its signature; that of a `build(hp)` holds the declared parameters."""
     if isinstance(model, str):
         model = load_function(parse_reference(model, Path.cwd()))
-    elif is_hyper_model(model):
-        model = model.build
+    model = in_hand(model)
     if is_built(model):
         raise ModelError(f"what is given as the model function is {instead_of(model, 'model')}")
     signature = signature_of(model)
     if signature.style == "hp":
-        from kerasgrid.models.hyperparameters import hp_signature
-
-        signature = hp_signature(model)
+        try:
+            hash(model)
+        except TypeError:  # of a HyperModel that cannot be hashed
+            signature = _declared.__wrapped__(model)
+        else:
+            signature = _declared(model)
     if "model" in signature.names:
         raise ModelError(
             "the model function has a parameter 'model', but that names the model function itself here: "
             "give the parameter another name."
         )
     return model, signature
+
+
+def _loop_defaults(signature: Signature) -> dict[str, int]:
+    """Returns `batch_size` and `epochs` as a HyperModel's own fit has them by default."""
+    found = {one.name: one.default for one in signature.parameters if one.name in ("batch_size", "epochs")}
+    return {name: int(default) for name, default in found.items() if default is not None}
+
+
+@lru_cache(maxsize=8)
+def _declared(function: Callable[..., Any]) -> Signature:
+    """Returns the signature of a `build(hp)`, which many models are built to tell."""
+    from kerasgrid.models.hyperparameters import hp_signature
+
+    return hp_signature(function)
 
 
 def _python(value: Any) -> Any:

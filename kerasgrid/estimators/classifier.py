@@ -28,12 +28,14 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
     weight 2 is the same as two samples, which are two places in the batches of a net.
 
     Args:
-        model: `build(input_shape, n_classes, **params)` or `build(hp)`, compiling its model or not; a
-            built-in model's name; `path/to/file.py:function` or `package.module:function`.
+        model: `build(input_shape, n_classes, **params)` or `build(hp)`, compiling its model or not; one as
+            Keras's wrapper, SciKeras, Talos or KerasTuner has it; a built-in model's name;
+            `path/to/file.py:function` or `package.module:function`. None where it is given as `build_fn`.
         seed: Of initial weights, dropout and data order, from 0 to 2**32 - 1.
         **params: Parameters of the model function and of training, by their names in grid.yaml, such as
-            `dropout`, `epochs` or `optimizer.momentum`. They are this estimator's own parameters, so that
-            they can be searched.
+            `dropout`, `epochs` or `optimizer.momentum`, or by those that Keras's wrappers and SciKeras have
+            for them (`optimizer__momentum`, `fit_kwargs`, `validation_split`, `callbacks`). They are this
+            estimator's own parameters, so that they can be searched.
 
     Attributes:
         classes_: (class,), the labels as `y` has them, sorted; column numbers for one-hot rows.
@@ -46,7 +48,9 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         feature_names_in_: X's column names, where it is a DataFrame.
     """
 
-    def __init__(self, model: Callable[..., Any] | str, *, seed: int = 0, **params: Any) -> None:
+    def __init__(
+        self, model: Callable[..., Any] | str | None = None, *, seed: int = 0, **params: Any
+    ) -> None:
         super().__init__(model, seed=seed, **params)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KerasClassifier:

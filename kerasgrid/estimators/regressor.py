@@ -44,7 +44,7 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
 
     def __init__(
         self,
-        model: Callable[..., Any] | str,
+        model: Callable[..., Any] | str | None = None,
         *,
         seed: int = 0,
         target_scale: Literal["standardize", "log"] | None = None,

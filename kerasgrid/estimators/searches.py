@@ -30,6 +30,7 @@ from kerasgrid.estimators.ahead import FitsAhead
 from kerasgrid.estimators.base import KerasEstimator, function_of
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
 from kerasgrid.estimators.regressor import KerasRegressor
+from kerasgrid.estimators.wrappers import wrapped
 from kerasgrid.jobs.objective import find_objective, objective_fault, scores_numbers
 from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.records import Target
@@ -68,10 +69,14 @@ class _ModelSearch(BaseSearchCV):
 
         That is a `KerasClassifier`, or a `KerasRegressor` where `fit` was given numbers to predict.
         """
-        if not _is_model_function(self._given):
-            return self._given
         if self._own is not None:  # while it is fitted
             return self._own
+        if isinstance(found := wrapped(self._given), tuple):
+            numbers, model, params = found
+            seed = params.pop("random_state", self.seed)
+            return (KerasRegressor if numbers else KerasClassifier)(model, seed=seed, **params)
+        if not _is_model_function(self._given):
+            return self._given
         kind = KerasRegressor if getattr(self, "_predicts_numbers", False) else KerasClassifier
         resource = getattr(self, "resource", "n_samples")  # which an estimator has to have as a parameter
         return kind(
@@ -86,7 +91,7 @@ class _ModelSearch(BaseSearchCV):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Returns the parameters as they were given, by name."""
-        if _is_model_function(self._given):
+        if _is_model_function(self._given) or isinstance(wrapped(self._given), tuple):
             return {**super().get_params(deep=False), "estimator": self._given}
         return super().get_params(deep)
 
@@ -115,6 +120,10 @@ class _ModelSearch(BaseSearchCV):
         if _is_model_function(self._given) and y is not None:
             self._predicts_numbers = self._are_numbers(np.asarray(y))
         if type(self.estimator) not in (KerasClassifier, KerasRegressor):
+            if isinstance(reason := wrapped(self._given), str):
+                warn(
+                    f"{type(self).__name__}: fits are trained one by one, by the wrapper's own fit: {reason}."
+                )
             return super().fit(X, y, **params)
         with kept_random_state():
             with quiet():  # a `build(hp)` is called for its parameters

@@ -87,6 +87,8 @@ def goes_to_model(name: str, signature: Signature) -> bool:
     """Tells whether the model function gets a parameter."""
     if name in signature.names:
         return True
+    if signature.style == "talos" and name in LOOP:  # it reads them of its params
+        return True
     return signature.takes_any and name not in LOOP and name.partition(".")[0] not in GROUPS
 
 

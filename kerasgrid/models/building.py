@@ -1,16 +1,19 @@
-"""Calls model functions: both styles, errors with the user's line, the result checked."""
+"""Calls model functions: all styles, errors with the user's line, the result checked."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, NoModelError, did_you_mean
+from kerasgrid.models.foreign import Read, Shown, check_fit, noted_fits, run_own_fit
 from kerasgrid.models.keras_private import own_build
 from kerasgrid.models.loading import plain_names
+from kerasgrid.models.references import own_fit
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.models.source import line_in
 from kerasgrid.records import Target
@@ -26,12 +29,13 @@ def build_model(
     *,
     is_whole: bool = False,
     n_categories: Sequence[int] = (),
+    shown: Shown | None = None,
 ) -> keras.Model:
     """Returns the model that a model function builds, compiled or not as it comes.
 
     Args:
         function: `build(input_shape, n_classes, **params)`, with `n_outputs` for numbers, or KerasTuner's
-            `build(hp)`.
+            `build(hp)`; or in a form of another package (`kerasgrid.models.foreign`).
         signature: The function's; None to look it up.
         params: What the function is to get, and nothing else. In the style `hp` its hyperparameters;
             their values need not be among those that the function declares.
@@ -41,6 +45,7 @@ def build_model(
             defaults of the others.
         n_categories: How many codes each of the last columns of a table has, where samples are its rows with
             categories as codes; 0 is for what is blank or unknown.
+        shown: What a function of another package's form sees; None for zeros.
 
     Raises:
         ModelError: The function does not take a parameter, lacks one, raises (with the line in its
@@ -50,20 +55,66 @@ def build_model(
     signature = signature or signature_of(function)
     shape = tuple(int(size) for size in input_shape)
     if signature.style == "hp":
-        model = _build_by_hp(function, params, is_whole)
-    else:
-        _check_params(function, signature, params)
-        if (fault := signature.fault(target)) is not None:
-            raise ModelError(f"{name_of(function)}: {fault}")
-        given = {
-            "input_shape": shape,
-            "n_classes": target.n_outputs,
-            "n_outputs": target.n_outputs,
-            "multi_label": target.is_multi_label,
-            "n_categories": tuple(int(n) for n in n_categories),
-        }
-        model = call(function, **{name: given[name] for name in signature.passed(target)}, **params)
-    _check_model(name_of(function), model, shape, target)
+        model = _build_by_hp(function, params, is_whole, shown)
+        _check_model(name_of(function), model, shape, target)
+        return model
+    _check_params(function, signature, params)
+    if (fault := signature.fault(target)) is not None:
+        raise ModelError(f"{name_of(function)}: {fault}")
+    given = {
+        "input_shape": shape,
+        "n_classes": target.n_outputs,
+        "n_outputs": target.n_outputs,
+        "multi_label": target.is_multi_label,
+        "n_categories": tuple(int(n) for n in n_categories),
+    }
+    sees_rows = signature.style == "talos" or "X" in signature.given
+    if signature.is_shown:
+        shown = shown or Shown.blank(shape, target)
+        given |= {"X": shown.X, "meta": shown.meta(target), "compile_kwargs": dict(shown.compile_kwargs)}
+    forms: list[Any] = [None] if shown is None else [shown.y]
+    if shown is not None and sees_rows and shown.labels is not None:
+        forms.append(shown.labels)  # as a function wants them that counts them
+    refused: ModelError | None = None
+    for y in forms:
+        try:
+            if signature.style == "talos":
+                assert shown is not None  # it sees rows
+                model = _build_and_fit(function, params, shown, y)
+            else:
+                passed = {name: {**given, "y": y}[name] for name in signature.passed(target)}
+                with noted_fits() if sees_rows else nullcontext():
+                    model = call(function, **passed, **params)
+            _check_model(name_of(function), model, shape, target)
+        except ModelError as error:
+            refused = refused or error
+        else:
+            return model
+    assert refused is not None  # else one were returned
+    raise refused
+
+
+def _build_and_fit(
+    function: Callable[..., Any], params: Mapping[str, Any], shown: Shown, y: Any
+) -> keras.Model:
+    """Returns the model of a Talos function, `build(x_train, y_train, x_val, y_val, params)`.
+
+    Its fit trains nothing: the model is trained as others are.
+    """
+    name, read = name_of(function), Read(name_of(function), params)
+    with noted_fits() as fits:
+        returned = run(function, shown.X, y, shown.X, y, read)
+    pair = returned if isinstance(returned, tuple | list) else [returned]
+    model = next((one for one in pair if isinstance(one, keras.Model)), None)
+    if model is None:
+        raise NoModelError(f"{name} returned {type(returned).__name__}, but must return (history, model).")
+    if fits:
+        check_fit(name, model, fits, shown)
+    if unread := read.unread:
+        raise ModelError(
+            f"{name} does not read {', '.join(map(repr, sorted(unread)))} of its params, which would change "
+            "nothing: read it there, or leave it out."
+        )
     return model
 
 
@@ -77,13 +128,15 @@ def _check_params(function: Callable[..., Any], signature: Signature, params: Ma
         raise ModelError(f"{name} needs {', '.join(missing)}: give a value in params or space.")
 
 
-def _build_by_hp(function: Callable[..., Any], params: Mapping[str, Any], is_whole: bool) -> keras.Model:
+def _build_by_hp(
+    function: Callable[..., Any], params: Mapping[str, Any], is_whole: bool, shown: Shown | None
+) -> keras.Model:
     hp = hyperparameters()
     own = signature_of(function).names
     preset = {name: value for name, value in params.items() if name not in own}
     # A value that is there before its hyperparameter is declared stays: KerasTuner's own way to preset one.
     hp.values.update(preset)
-    model = call(function, hp, **{name: params[name] for name in params if name in own})
+    model = built(function, hp, shown, **{name: params[name] for name in params if name in own})
     asked = {item.name for item in hp.space}
     for name in preset:
         if name not in asked:
@@ -102,6 +155,24 @@ def _build_by_hp(function: Callable[..., Any], params: Mapping[str, Any], is_who
     return model
 
 
+def built(function: Callable[..., Any], hp: Any, shown: Shown | None = None, **own: Any) -> keras.Model:
+    """Returns what a `build(hp)` builds; a HyperModel's own fit is asked for its hyperparameters, too.
+
+    Args:
+        function: `build(hp)`.
+        hp: KerasTuner's hyperparameters.
+        shown: What that fit is to train on; None for zeros.
+        own: Arguments beside hp.
+    """
+    model = call(function, hp, **own)
+    if own_fit(function) is not None:
+        shapes = [getattr(model, place, None) for place in ("input_shape", "output_shape")]
+        inputs, outputs = (shape[1:] if isinstance(shape, tuple) else (1,) for shape in shapes)
+        blank = Target("numbers", ("",) * (outputs[-1] or 1))
+        run_own_fit(function, hp, model, shown or Shown.blank(inputs, blank), run)
+    return model
+
+
 def hyperparameters() -> Any:
     """Returns an empty keras_tuner.HyperParameters."""
     try:
@@ -114,14 +185,10 @@ def hyperparameters() -> Any:
     return keras_tuner.HyperParameters()
 
 
-def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> keras.Model:
-    """Calls a model function and returns its model; what it raises becomes a ModelError that says where.
-
-    Raises:
-        NoModelError: It returns something else.
-    """
+def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a function of the user's; what it raises becomes a ModelError that says where."""
     try:
-        model = function(*args, **kwargs)
+        return function(*args, **kwargs)
     except (KerasgridError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # a script's sys.exit() would end the worker without a word
@@ -132,6 +199,15 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> keras.Model
         where = "" if file is None or line is None else f"{shown_path(file)}:{line}, "
         reason = plain_names(str(error).strip()) or "no message"
         raise ModelError(f"{where}{name_of(function)}: {type(error).__name__}: {reason}") from error
+
+
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> keras.Model:
+    """Calls a model function, as `run`, and returns its model.
+
+    Raises:
+        NoModelError: It returns something else.
+    """
+    model = run(function, *args, **kwargs)
     if not isinstance(model, keras.Model):
         kind, hint = type(model), "."
         if model is None:

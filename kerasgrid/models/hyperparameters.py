@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasgrid.errors import ModelError
 from kerasgrid.io import digest
-from kerasgrid.models.building import call, hyperparameters, name_of
+from kerasgrid.models.building import built, hyperparameters, name_of
 from kerasgrid.models.signature import Parameter, Signature, signature_of
 from kerasgrid.space.conditions import MAX_VALUES
 from kerasgrid.space.dimensions import MAX_STEPS
@@ -98,7 +98,7 @@ class _Builds:
             hp = hyperparameters()
             hp.values.update(preset)
             try:
-                call(self._function, hp)
+                built(self._function, hp)
             except ModelError:
                 if must:
                     raise
@@ -293,14 +293,14 @@ def declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
 
     Returns:
         The signature, with the hyperparameters among its parameters; and the values or range of each
-        hyperparameter as grid.yaml would have it. In the style `build` that space is empty.
+        hyperparameter as grid.yaml would have it. In other styles that space is empty.
 
     Raises:
         ModelError: As `signature_of` and `hp_space`; or a hyperparameter's alternative conditions name
             several others.
     """
     signature = signature_of(function)
-    if signature.style == "build":
+    if signature.style != "hp":
         return signature, {}
     space = hp_space(function)
     dimensions = {name: _dimension(name, entry) for name, entry in space.items()}

@@ -31,9 +31,9 @@ from typing import Any
 
 from kerasgrid.errors import ChangedError, ModelError, did_you_mean
 from kerasgrid.io import MOST_BESIDE, read_input
-from kerasgrid.models.references import ModelReference, source_digest, sources_of
+from kerasgrid.models.references import ModelReference, in_hand, source_digest, sources_of
 from kerasgrid.models.source import Home, PythonFile, line_in, locate_module, sources_digest
-from kerasgrid.wording import instead_of, is_built, is_hyper_model
+from kerasgrid.wording import instead_of, is_built
 
 _PREFIX = "kerasgrid_model_"
 
@@ -83,8 +83,7 @@ def _function(reference: ModelReference, package: _Package | None) -> Callable[.
             module = package.module_of(reference)
         found = getattr(module, reference.function)
         _check_owner(reference, found)
-        if isinstance(found, type) and any(parent.__name__ == "HyperModel" for parent in found.__mro__):
-            found = found()
+        found = in_hand(found)
     except (ModelError, MemoryError):
         raise
     except AttributeError as error:
@@ -95,15 +94,6 @@ def _function(reference: ModelReference, package: _Package | None) -> Callable[.
         raise ModelError(f"{reference.place}: there is no {reference.function!r} in it.{known}") from error
     except (Exception, SystemExit) as error:
         raise _failed(reference, error) from error
-    if is_hyper_model(found):
-        fit = getattr(found, "fit", None)
-        if fit is not None and fit.__module__.partition(".")[0] != "keras_tuner":
-            raise ModelError(
-                f"{reference.place}: {reference.function!r} has a fit() of its own, which is not called: "
-                "batch_size, epochs, callbacks and augment are keys of grid.yaml. Leave it out, or name a "
-                f"function: def build(hp): return {reference.function}().build(hp)."
-            )
-        found = found.build
     if is_built(found):
         raise ModelError(f"{reference.place}: {reference.function!r} is {instead_of(found, 'model')}")
     if not callable(found):

@@ -29,6 +29,7 @@ from kerasgrid.models.source import (
     source_file,
     sources_digest,
 )
+from kerasgrid.wording import is_hyper_model
 
 _FORMS = "A function of your own is given as path/to/file.py:function or package.module:function."
 
@@ -187,6 +188,32 @@ def text_of(function: Callable[..., Any]) -> str:
     if not hasattr(function, "__qualname__"):
         return f"{type(function).__module__}:{type(function).__qualname__}()"
     return f"{function.__module__}:{function.__qualname__}"
+
+
+def in_hand(model: Any) -> Any:
+    """Returns what was given as a model function: of a HyperModel, or its class, its `build`."""
+    if isinstance(model, type) and any(parent.__name__ == "HyperModel" for parent in model.__mro__):
+        try:
+            model = _made(model)
+        except TypeError as error:
+            raise ModelError(
+                f"{model.__name__}() cannot be made ({error}): give its arguments defaults, or, in Python, "
+                "an object of it."
+            ) from error
+    # KerasTuner puts a `build` of its own before the one that was written.
+    return getattr(model, "_build", model.build) if is_hyper_model(model) else model
+
+
+@functools.cache
+def _made(hyper_model: type) -> Any:
+    return hyper_model()
+
+
+def own_fit(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Returns the `fit` that a HyperModel has in the place of KerasTuner's, by its `build`; else None."""
+    owner = getattr(function, "__self__", None)
+    fit = getattr(owner, "fit", None) if is_hyper_model(owner) else None
+    return None if fit is None or fit.__module__.partition(".")[0] == "keras_tuner" else fit
 
 
 def is_found_by_name(text: str) -> bool:

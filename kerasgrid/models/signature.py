@@ -18,6 +18,12 @@ from kerasgrid.records import Target
 
 GIVEN = ("input_shape", "n_classes", "n_outputs", "multi_label", "n_categories")
 """Arguments that kerasgrid passes by itself where a model function names them."""
+ROWS = ("X", "y")
+"""Likewise where both are named, as functions for Keras's own wrappers do: some samples."""
+SCIKERAS = ("meta", "compile_kwargs")
+"""Likewise, as SciKeras does: what the data are, and an optimizer, loss and metrics to compile with."""
+_TALOS = ("x", "y", "x", "y", "p")
+"""How the names of Talos's arguments begin, which it passes by position."""
 _OF_ANY = ("input_shape", "n_classes")
 """Those of them that a function is passed too which takes any name; of numbers n_outputs, for n_classes."""
 
@@ -42,14 +48,15 @@ class Signature:
     Attributes:
         parameters: Those that a config may set, so without `hp` and what is given.
         takes_any: Whether it takes other names too: by `**kwargs`, or as a hyperparameter of `hp`.
-        style: `build(input_shape, n_classes, ...)` or KerasTuner's `build(hp)`.
-        given: Which of GIVEN it is passed, where classes or labels are predicted.
+        style: `build(input_shape, n_classes, ...)`; KerasTuner's `build(hp)`; or Talos's `build(x_train,
+            y_train, x_val, y_val, params)`, which fits the model too.
+        given: Which of GIVEN, ROWS and SCIKERAS it is passed, where classes or labels are predicted.
         needs_classes: Whether it names `n_classes` without a default, so that it predicts no numbers.
     """
 
     parameters: tuple[Parameter, ...]
     takes_any: bool = False
-    style: Literal["build", "hp"] = "build"
+    style: Literal["build", "hp", "talos"] = "build"
     given: tuple[str, ...] = ()
     needs_classes: bool = False
 
@@ -62,6 +69,11 @@ class Signature:
     def required(self) -> tuple[str, ...]:
         """The names of those without a default."""
         return tuple(parameter.name for parameter in self.parameters if parameter.required)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is shown some of the samples, or told of them, as functions of other packages are."""
+        return self.style == "talos" or not {*ROWS, *SCIKERAS}.isdisjoint(self.given)
 
     @property
     def takes_codes(self) -> bool:
@@ -81,8 +93,8 @@ class Signature:
         """Returns which of GIVEN the model function is passed; of numbers there is no `n_classes`."""
         if not target.is_numbers:
             return self.given
-        given = {*self.given, "n_outputs"} if self.takes_any and self.style == "build" else {*self.given}
-        return tuple(name for name in GIVEN if name in given - {"n_classes"})
+        given = {*self.given, "n_outputs"} if self.takes_any and "n_classes" in self.given else {*self.given}
+        return tuple(name for name in (*GIVEN, *ROWS, *SCIKERAS) if name in given - {"n_classes"})
 
     def fault(self, target: Target) -> str | None:
         """Returns why the model function cannot predict a target, and what to change; None where it may."""
@@ -152,19 +164,23 @@ def _signature(
     required = [parameter.name for parameter in parameters if parameter.required]
     if parameters and parameters[0].name == "hp" and required == ["hp"]:
         return Signature(tuple(parameters[1:]), takes_any=True, style="hp")
+    if len(required) == len(parameters) == len(_TALOS) and all(
+        parameter.name.lower().startswith(start) for parameter, start in zip(parameters, _TALOS, strict=True)
+    ):
+        return Signature((), takes_any=True, style="talos")
     if only_by_position:
         raise ModelError(
             f"{name}: {', '.join(only_by_position)} can only be passed by position, but kerasgrid passes "
             "arguments by name. Remove the / from its parameters."
         )
+    names = {parameter.name: parameter.default for parameter in parameters}
+    others: tuple[str, ...] = ROWS if names.keys() >= {*ROWS} else ()
+    others += tuple(name for name in SCIKERAS if names.get(name, "") in (None, "None"))
+    given = tuple(name for name in GIVEN if name in names or (takes_any and not others and name in _OF_ANY))
     return Signature(
-        tuple(parameter for parameter in parameters if parameter.name not in GIVEN),
+        tuple(parameter for parameter in parameters if parameter.name not in given + others),
         takes_any,
-        given=tuple(
-            name
-            for name in GIVEN
-            if (takes_any and name in _OF_ANY) or any(parameter.name == name for parameter in parameters)
-        ),
+        given=given + others,
         needs_classes="n_classes" in required,
     )
 

@@ -369,11 +369,16 @@ def function_digest(function: Callable[..., Any]) -> str:
     """Returns a hash that tells whether a function in hand changed, 64 hex digits.
 
     It covers its source without comments, formatting and docstrings, else its byte code and constants,
-    and the arguments of a partial; neither what it calls nor what it closes over.
+    the arguments of a partial, and of a method the others of its class; neither what it calls nor what it
+    closes over.
     """
     if isinstance(function, functools.partial):
         given = f"{function.args!r} {sorted(function.keywords.items())!r}"
         return _sha256(f"{function_digest(function.func)} {given}")
+    owner = getattr(function, "__self__", None)
+    if inspect.ismethod(function) and not isinstance(owner, type):  # a HyperModel's, which may have a fit
+        own = [item for item in vars(type(owner)).values() if inspect.isfunction(item)]
+        return _sha256(" ".join(map(function_digest, own)) or function_digest(function.__func__))
     function = inspect.unwrap(function)
     if not (inspect.isroutine(function) or inspect.isclass(function)):
         function = type(function)

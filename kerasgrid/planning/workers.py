@@ -288,8 +288,8 @@ def _declares_space(draft: Draft) -> bool:
     """Tells whether the model function may add to the space, as KerasTuner's build(hp) does."""
     try:
         if draft.function is not None:
-            return signature_of(draft.function).style != "build"
+            return signature_of(draft.function).style == "hp"
         signature = read_signature(parse_reference(draft.config.model, draft.base))
     except ModelError:  # is told by the checks
         return True
-    return signature is None or signature.style != "build"
+    return signature is None or signature.style == "hp"

@@ -19,20 +19,23 @@ import numpy as np
 
 from kerasgrid.config.sections import Folds
 from kerasgrid.data.cache import map_samples
-from kerasgrid.data.encoding import n_categories, width
+from kerasgrid.data.encoding import Encoder, n_categories, width
 from kerasgrid.data.folds import inner_rows, inner_split
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
 from kerasgrid.models.building import build_model
+from kerasgrid.models.foreign import N_SHOWN, Shown
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
-from kerasgrid.models.references import ModelReference
+from kerasgrid.models.references import ModelReference, own_fit
 from kerasgrid.records import FIRST_VALUES, WHOLE, Dataset, Fold
 from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, targets_of
 from kerasgrid.training.compiling import (
     Compiled,
+    arguments_of_compile,
+    as_taken,
     check_range,
     class_weights,
     compile_model,
@@ -166,18 +169,55 @@ class Candidate:
         Raises:
             ModelError: The model function or Keras refuses the params.
         """
+        shown = self.shown()
         with recorded(with_values=True) as made:
-            model = self.build()
+            model = self.build(shown)
         untouched = made.untouched(model.weights)
-        about = self.route, self.objective, self.recipe.target, self.input_shape
+        route = self.route if shown is None else as_taken(self.route, model, shown.compile_kwargs)
+        about = route, self.objective, self.recipe.target, self.input_shape
         compiled = compile_model(model, *about, again=self.build)
+        if shown is not None:
+            compiled = replace(compiled, callbacks=tuple(shown.callbacks))
         check_range(model, self.recipe.target_scale)
         if self.mixes:
             compiled = mixing_labels(compiled)
         return replace(compiled, sets_weights=not all(untouched), is_pretrained=False in untouched)
 
-    def build(self) -> keras.Model:
+    def shown(self) -> Shown | None:
+        """Returns what a model function of another package's form sees; None for one that sees nothing."""
+        recipe = self.recipe
+        signature, target, route = recipe.signature, recipe.target, self.route
+        if not signature.is_shown and own_fit(import_function(recipe)) is None:
+            return None
+        rows = self._rows_to_show()
+        images = np.asarray(self.data.images[rows])
+        scaling = self.scaling(None)
+        if (table := self.data.table) is not None:
+            encoder = Encoder.fit(table, images, np.arange(len(rows)), recipe.takes_codes)
+            scaling = Scaling(encoder=encoder)
+        return Shown.of(
+            scaling(images),
+            self.data.labels[rows],
+            target,
+            n_samples=len(self.data),
+            loop={"batch_size": route.batch_size, "epochs": route.epochs},
+            compile_kwargs=arguments_of_compile(route) if "compile_kwargs" in signature.given else {},
+        )
+
+    def _rows_to_show(self) -> np.ndarray:
+        """Returns a few rows, of each class one at least."""
+        labels = self.data.labels[: len(self.data) - self.data.n_held_out]
+        rows = np.arange(min(len(labels), N_SHOWN))
+        if self.recipe.target.kind != "classes":
+            return rows
+        first = np.unique(labels, return_index=True)[1]
+        return np.sort(np.concatenate([first, np.setdiff1d(rows, first)[: max(0, N_SHOWN - len(first))]]))
+
+    def build(self, shown: Shown | None = None) -> keras.Model:
         """Returns its model, as its function gives it.
+
+        Args:
+            shown: As `shown` gives it, where it is known already.
 
         Raises:
             ModelError: The model function or Keras refuses the params.
@@ -192,6 +232,7 @@ class Candidate:
                 target,
                 is_whole=not self.recipe.has_defaults,
                 n_categories=self.n_categories,
+                shown=shown or self.shown(),
             )
 
     def targets(self, compiled: Compiled, labels: np.ndarray, learnt: Learnt | None = None) -> np.ndarray:
@@ -210,9 +251,10 @@ class Candidate:
     def callbacks(self, compiled: Compiled, rows: np.ndarray) -> list[keras.callbacks.Callback]:
         """Returns all that looks at a run on some rows between its epochs, as `hooks_of`."""
         recipe = self.recipe
-        return hooks_of(
+        hooks = hooks_of(
             self.route, compiled, self.data.labels[rows], recipe.target, recipe.base, recipe.sources
         )
+        return [*compiled.callbacks, *hooks]
 
     def class_weight(self, rows: np.ndarray) -> dict[int, float] | None:
         """Returns what a sample of each class counts in training on some rows."""

@@ -46,6 +46,7 @@ class Compiled:
         is_pretrained: Whether it did for sure.
         target: What the outputs are of.
         metric_labels: The form of labels that its metrics want, where its loss is given mixed ones; or None.
+        callbacks: That a fit of the model function's own asks for.
     """
 
     model: keras.Model
@@ -56,6 +57,7 @@ class Compiled:
     sets_weights: bool = False
     is_pretrained: bool = False
     metric_labels: str | None = None
+    callbacks: tuple[keras.callbacks.Callback, ...] = ()
 
     @property
     def is_measured(self) -> bool:
@@ -98,6 +100,48 @@ class Compiled:
             return outputs / sums if is_rounded and sums.min(initial=1.0) > 0 else outputs
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
+
+
+def arguments_of_compile(route: Route) -> dict[str, Any]:
+    """Returns what SciKeras gives a model function that compiles its model itself.
+
+    Raises:
+        ModelError: Keras refuses an argument.
+    """
+    return {"optimizer": _optimizer_of(route), "loss": _loss_of(route), "metrics": None}
+
+
+def as_taken(route: Route, model: keras.Model, given: Mapping[str, Any]) -> Route:
+    """Returns a candidate's route without what its function has compiled its model with.
+
+    Args:
+        route: The candidate's.
+        model: From its function. One that is compiled without a loss, and has no step of its own, is not
+            any more.
+        given: As `arguments_of_compile`; empty where the function was given none.
+    """
+    if not given or not model.compiled:
+        return route
+    if model.loss is None and not trains_itself(model):
+        model.compiled = False
+        return route
+    if model.optimizer is given["optimizer"]:
+        route = replace(route, optimizer=None, optimizer_args={})
+    if given["loss"] is not None and only_loss(model.loss) is given["loss"]:
+        route = replace(route, loss=None, loss_args={})
+    return route
+
+
+def _optimizer_of(route: Route) -> keras.optimizers.Optimizer:
+    name = route.optimizer or DEFAULTS["optimizer"]
+    return _make("optimizer", keras.optimizers, name, route.optimizer_args)
+
+
+def _loss_of(route: Route) -> keras.losses.Loss | None:
+    """Returns the loss that is asked for; None for the one that fits."""
+    if route.loss is None:
+        return None
+    return _make("loss", keras.losses, LOSSES[route.loss].class_name, route.loss_args)
 
 
 def compile_model(
@@ -162,9 +206,7 @@ def compile_model(
             )
     metrics = make_metrics(objective.metric, n_outputs, target, from_logits=from_logits)
     model.compile(
-        optimizer=_make(
-            "optimizer", keras.optimizers, route.optimizer or DEFAULTS["optimizer"], route.optimizer_args
-        ),
+        optimizer=_optimizer_of(route),
         loss=_make("loss", keras.losses, LOSSES[loss_name].class_name, arguments),
         metrics=metrics,
         jit_compile=route.training.jit,

@@ -181,6 +181,8 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     if not backend.SUPPORTED:
         raise UnfusibleError(f"Keras runs on {backend.NAME}, and packs on tensorflow and jax")
     check_model(model)
+    if compiled.callbacks:
+        raise UnfusibleError("a fit of the model function's own has callbacks")
     if compiled.sets_weights:  # or a model whose graph is not known makes them where this is not seen
         raise UnfusibleError("the model function gives weights values of its own")
     loss = loss_of(model)

@@ -619,13 +619,6 @@ LONG = """
     def mirrored(hp):
         hp.Float("momentum", 0.9, 0.999, sampling="reverse_log")
         return net()
-
-    class Fits(keras_tuner.HyperModel):
-        def build(self, hp):
-            return net()
-
-        def fit(self, hp, model, *args, **kwargs):
-            return model.fit(*args, batch_size=hp.Choice("batch_size", [16, 32]), **kwargs)
 """
 
 
@@ -677,11 +670,6 @@ def test_a_scope_that_does_not_build_within_a_value_that_is_tried_is_no_fault_of
     space = hp_space(load(source))
     assert space["n"]["when"] == [{"kind": ["b"]}]
     assert space["more"]["when"] == [{"n": [2]}]
-
-
-def test_a_hypermodel_that_fits_by_itself_is_refused(load):
-    with pytest.raises(ModelError, match=r"'Fits' has a fit\(\) of its own, which is not called"):
-        load(LONG, "Fits")
 
 
 def test_alternative_conditions_of_several_others_are_refused(load):

@@ -291,6 +291,30 @@ def test_signature_of_agrees_with_read_signature(write, tmp_path):
         assert signature_of(load_function(reference)) == read_signature(reference)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "style", "given", "names"),
+    [
+        ("X, y, units=8", "build", ("X", "y"), ("units",)),
+        ("X, y, **more", "build", ("X", "y"), ()),
+        ("X, units", "build", (), ("X", "units")),
+        ("units, meta", "build", ("meta",), ("units",)),
+        ("units, meta=None, *, compile_kwargs", "build", ("meta", "compile_kwargs"), ("units",)),
+        ("input_shape, meta='wide'", "build", ("input_shape",), ("meta",)),
+        ("x_train, y_train, x_val, y_val, params", "talos", (), ()),
+        ("x, Y, x_val, y_val, p", "talos", (), ()),
+        ("x, y, x_val, y_val, p=1", "build", (), ("x", "y", "x_val", "y_val", "p")),
+    ],
+)
+def test_functions_of_other_packages_are_known_by_what_they_name(
+    parameters, style, given, names, write, tmp_path
+):
+    write("theirs.py", f"def build({parameters}): ...")
+    reference = parse_reference("theirs.py:build", tmp_path)
+    signature = read_signature(reference)
+    assert (signature.style, signature.given, signature.names) == (style, given, names)
+    assert signature_of(load_function(reference)) == signature
+
+
 def test_signature_of_what_python_cannot_tell():
     with pytest.raises(
         ModelError, match=r"^getattr: Python cannot tell what it takes .*Wrap it in a function"
