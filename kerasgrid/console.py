@@ -99,8 +99,10 @@ def is_told_by_notebook(console: RichConsole) -> bool:
 
 
 def warn(text: str) -> None:
-    """Warns as Python does, of the line outside of this package that has called it."""
-    within = (os.path.dirname(__file__) + os.sep, contextlib.__file__)
+    """Warns as Python does, of the line outside of this package, and of scikit-learn, that has called it."""
+    found = (sys.modules.get(name) for name in ("sklearn", "joblib"))  # which call estimators
+    others = [os.path.dirname(str(module.__file__)) + os.sep for module in found if module is not None]
+    within = (os.path.dirname(__file__) + os.sep, contextlib.__file__, *others)
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(within):
         level, frame = level + 1, frame.f_back

@@ -48,7 +48,8 @@ class FinishedRun:
     """A search that has ended, or been cut off.
 
     Args:
-        function: The model function, where that was given in Python and cannot be imported.
+        function: The model function, where that was given in Python and cannot be imported; None for the one
+            that the search was given in this process.
         overrides: `key.path=value` texts, of where things are now.
 
     Raises:
@@ -71,7 +72,8 @@ class FinishedRun:
             self.results.need("data.class_names")
         self.results.need_ids()
         self.config = self.results.config
-        self._function = function
+        names_model = any(text.partition("=")[0].strip() == "model" for text in overrides)
+        self._function = function or (None if names_model else self.results.function)
         self._overrides: list[str] = []
         self._subset: list[str] = []  # of the models of all training data; what was searched stays the same
         for text in overrides:

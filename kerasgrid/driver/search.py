@@ -302,6 +302,7 @@ class Session:
                 self.observer.note(self.budget.reason)
             is_idle = self._n_jobs == 0 if self.is_finished else is_idle
             self.results = self.run.finish(self._status(), is_idle=is_idle)
+            self.results.function = prepared.function
         for line in self.run.remarks:
             self.observer.note(spoken(line))
         remember(self.run.prepared, self.run.state)

@@ -235,6 +235,8 @@ class FitsAhead:
         fold = Fold(0, every, every[:_SAMPLE])
         self._splits = [(fold.train, fold.test)]
         self._keeps_weights, self._keeps_trained = True, False
+        self._observer.doing("The best candidate is fitted to all samples.")
+        self._observer = Observer()  # what its run tells is of samples that it trains on
         [[told]] = self._train(_owned(estimator), [estimator], (fold,), None)
         if isinstance(told, KerasgridError):
             raise told

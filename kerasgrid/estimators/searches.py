@@ -22,7 +22,7 @@ from sklearn.utils.validation import _check_method_params
 
 from kerasgrid.console import Console, warn
 from kerasgrid.data.drawn import drawn, gives_batches
-from kerasgrid.data.in_memory import refuse_others
+from kerasgrid.data.in_memory import refuse_others, sparse_note
 from kerasgrid.data.labels import is_one_hot, look_like_numbers, target_of_numbers
 from kerasgrid.driver.search import OnlyWarnings
 from kerasgrid.errors import ConfigError, Fault
@@ -131,6 +131,8 @@ class _ModelSearch(BaseSearchCV):
             if faults:
                 raise ConfigError(faults, type(self).__name__)
             refuse_others(X, y)
+            for line in sparse_note(X):
+                warn(line)
             X, y = indexable(X, y)
             return self._fit_ahead(X, y, params)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,9 +70,14 @@ class ResultsData:
         data: The object of results.json.
         path: Its file, where it has one.
 
+    Attributes:
+        function: The model function that the search was given in this process; None for none.
+
     Raises:
         ResultsError: It is none.
     """
+
+    function: Callable[..., Any] | None = None
 
     def __init__(self, data: Mapping[str, Any], path: Path | None = None) -> None:
         self.path = path

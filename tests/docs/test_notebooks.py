@@ -52,8 +52,8 @@ def test_a_notebook_is_stored_tidily(path):
             ast.parse(re.sub(r"^(\s*)%.*", r"\1pass", text, flags=re.MULTILINE))
 
 
-def test_there_is_one_for_each_service():
-    assert [path.name for path in NOTEBOOKS] == ["colab.ipynb", "kaggle.ipynb"]
+def test_there_is_one_for_each_service_and_one_for_functions_and_arrays():
+    assert [path.name for path in NOTEBOOKS] == ["colab.ipynb", "kaggle.ipynb", "own_model.ipynb"]
 
 
 class Kernel:
@@ -134,3 +134,28 @@ def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_ser
             assert page.data["text/html"].startswith('<iframe srcdoc="&lt;!')
         assert (pd.read_csv(submission)["Label"] == truth).mean() > 0.5
         assert [path for path in folder.rglob("*") if path.name == "heartbeat" or ".tmp" in path.name] == []
+
+
+@pytest.mark.slow(weight=30)
+def test_a_function_of_a_cell_is_searched_on_arrays_in_two_workers(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    kernel = Kernel("own_model.ipynb", tmp_path, WORKERS=2, EPOCHS=3)
+    kernel.client.execute()
+    (line,) = [told for told in kernel.shown("results = kg.search") if told.output_type != "stream"]
+    assert line.data["text/plain"].startswith("complete: 4/4 trials, 8/8 fits, best score 0.")
+    said = "".join(told.text for told in kernel.shown("results = kg.search") if told.output_type == "stream")
+    assert "in this process" not in said
+    journal = (tmp_path / "results" / "own" / "journal.jsonl").read_text().splitlines()
+    assert json.loads(journal[1])["workers"] == 2
+    for begin in ("results.hiplot()", "results.report()"):
+        (page,) = kernel.shown(begin)
+        assert page.data["text/html"].startswith('<iframe srcdoc="&lt;!')
+    (table,) = kernel.shown("results.frame()")
+    assert "learning_rate" in table.data["text/html"]
+    (accuracy,) = kernel.shown("accuracy")
+    assert float(accuracy.data["text/plain"]) > 0.6
+    (best,) = kernel.shown("grid.best_params_")
+    params, score = ast.literal_eval(best.data["text/plain"])
+    assert params.keys() == {"filters", "epochs"}
+    assert score > 0.6
