@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from asking import ask_in_this_process
+from fitted import train_nothing
 from houses import write_houses
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -360,6 +362,12 @@ FOLLOWED = sorted({block.page for block in BLOCKS if is_run(block)} - {*QUOTED, 
 GUIDES = ("after-the-search", "autokeras", "kaggle", "many-gpus", "strategies", "troubleshooting")
 GO_ON = {*(f"docs/guides/{name}.md" for name in GUIDES), "docs/reference/exit-codes.md"}
 """Pages that go on from a search."""
+PLANNED = {
+    *(f"docs/guides/{name}.md" for name in ("data", "many-gpus", "strategies", "troubleshooting")),
+    "docs/reference/exit-codes.md",
+}
+"""Pages on which fits there are, where and for how long: a fake trainer trains them. The models are those of README
+and of the first search, which train for real."""
 FOR_FILE = re.compile(r"(?<![\w/])[\w./-]+\.(?:csv|html|ipynb|keras|tensorboard|yaml)\b")
 """A file that is named beside a command, which reads or writes it."""
 FEWER = {"--epochs": "1", "--max-trials": "1", "--seeds": "1", "--top": "2", "--trials": "1"}
@@ -413,11 +421,13 @@ def kaggle(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager")
 def test_readme_can_be_followed(searched):
     assert (searched / "results/grid/submission.csv").exists()
 
 
 @pytest.mark.slow(weight=10)
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_a_page_can_be_followed(page, request, tmp_path, monkeypatch):
     folder = tmp_path / "work"
@@ -428,11 +438,15 @@ def test_a_page_can_be_followed(page, request, tmp_path, monkeypatch):
         request.getfixturevalue("kaggle")
         shutil.rmtree(folder / "data")
         (folder / "grid.yaml").unlink()
+    if page in PLANNED:
+        train_nothing(monkeypatch)
+    ask_in_this_process(monkeypatch)
     monkeypatch.chdir(folder)
     follow(page, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager")
 def test_what_the_answers_show_is_of_one_program(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images, labels = digits(100)

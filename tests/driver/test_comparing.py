@@ -82,6 +82,7 @@ def test_both_are_of_one_version_of_the_journal(fake_trainer, tmp_path, monkeypa
 
 
 def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
     found = compare(config(), results=tmp_path)
     own, theirs = found.own.data, found.autokeras.data
     assert (own["name"], theirs["name"]) == ("fake", "fake-autokeras")
@@ -91,7 +92,6 @@ def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path, monkeypatch):
     assert theirs["trials"][0]["params"]["image_block_1/conv_block_1/filters_0_1"] == 64
     assert (found.autokeras.status, found.is_interrupted) == ("complete", False)
     assert Beside([found.own, found.autokeras], found.notes).html()
-    ask_in_this_process(monkeypatch)
     again = compare(config(), results=tmp_path)
     assert without_times(again.autokeras.data) == without_times(theirs)
 
