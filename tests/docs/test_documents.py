@@ -366,8 +366,10 @@ PLANNED = {
     *(f"docs/guides/{name}.md" for name in ("data", "many-gpus", "strategies", "troubleshooting")),
     "docs/reference/exit-codes.md",
 }
-"""Pages on which fits there are, where and for how long: a fake trainer trains them. The models are those of README
-and of the first search, which train for real."""
+"""Pages on which fits there are, where and for how long: a fake trainer trains them.
+
+The models are those of README and of the first search, which train for real.
+"""
 FOR_FILE = re.compile(r"(?<![\w/])[\w./-]+\.(?:csv|html|ipynb|keras|tensorboard|yaml)\b")
 """A file that is named beside a command, which reads or writes it."""
 FEWER = {"--epochs": "1", "--max-trials": "1", "--seeds": "1", "--top": "2", "--trials": "1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import zipfile
@@ -20,6 +21,7 @@ from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ChangedError, ConfigError, JournalError
+from kerasgrid.models import references
 from kerasgrid.planning import packing
 from kerasgrid.report.side_by_side import Beside
 from kerasgrid.run.paths import RunPaths
@@ -37,6 +39,14 @@ search: {folds: 2}
 autokeras: {max_trials: 2, time: 10min}
 executor: {workers: 1}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sources_are_read_once():
+    """AutoKeras's models have all of kerasgrid as their source, which stays as it is here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(references, "read_sources", functools.cache(references.read_sources))
+        yield
 
 
 @pytest.fixture
