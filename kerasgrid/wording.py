@@ -151,7 +151,10 @@ _SAID = {
     "backend": "Keras's backend is chosen by the environment: KERAS_BACKEND=jax.",
     "verbose": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
     "verbosity": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
-    "shuffle": "Samples are shuffled in each epoch, by search.seed, and folds are too.",
+    "shuffle": "Samples are shuffled in each epoch, by search.seed, and folds are too, but for those of "
+    "search.folds: {kind: time}.",
+    "groups": "Groups are a column, data.group, or kg.search(..., groups=...): none is in two folds.",
+    "split": "How samples are split is told by search.folds, such as {kind: time}, with data.time.",
     "optuna": "Optuna's samplers are the engines tpe and gp.",
     "kerastuner": "KerasTuner's oracles are the engines bayesian, hyperband, random_kt and grid_kt.",
     "overwrite": "A run is begun anew with --fresh.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import numpy as np
@@ -19,7 +20,7 @@ from kerasgrid.errors import ConfigError, did_you_mean
 from kerasgrid.jobs.objective import find_objective
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS
 from kerasgrid.models.references import BUILT_IN, parse_reference
-from kerasgrid.models.signature import read_signature
+from kerasgrid.models.signature import Parameter, Signature, read_signature
 from kerasgrid.wording import nearest
 
 
@@ -125,9 +126,9 @@ def test_a_key_that_others_have_or_that_stands_elsewhere_is_told_its_place(place
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
-        *((word, "learning_rate") for word in ("lr", "_lr", "LR", "learningRate", "base_lr", "learning_rat")),
+        *((word, "learning_rate") for word in ("lr", "_lr", "LR", "learningRate", "init_lr", "learning_rat")),
         *((word, "epochs") for word in ("nb_epoch", "n_epochs", "num_epochs", "max_epochs", "fit__epochs")),
-        *((word, "batch_size") for word in ("batchsize", "batch", "fit__batch_size", "bs")),
+        *((word, "batch_size") for word in ("mini_batch", "batch", "fit__batch_size", "bs")),
         *((word, "dropout") for word in ("dropout_rate", "model__dropout", "droput", "estimator__dropout")),
         *((word, "units") for word in ("hidden_units", "neurons", "unit", "hidden_layer_sizes")),
         ("optimizer__momentum", "optimizer.momentum"),
@@ -138,6 +139,7 @@ def test_a_key_that_others_have_or_that_stands_elsewhere_is_told_its_place(place
         ("callbacks__patience", "callbacks.early_stopping.patience"),
         ("decay", "callbacks.learning_rate_scheduler"),
         ("early_stopping", "callbacks.early_stopping"),
+        ("_optimizer", "optimizer"),
         ("cv", "search.folds"),
         ("random_state", "search.seed"),
     ],
@@ -147,6 +149,18 @@ def test_a_parameter_that_others_have_is_told_what_it_is_here(word, meant, tmp_p
     for fixed, searched in (({word: 1}, {}), ({}, {word: [1, 2]})):
         (fault,) = faults_of_params(fixed, searched, signature)
         assert fault.message.startswith(f"unknown parameter. Did you mean {meant!r}? Known: ")
+
+
+def test_what_this_model_function_does_not_have_is_not_meant():
+    (fault,) = faults_of_params({}, {"neurons": [4]}, Signature((Parameter("width", "3"),)))
+    assert fault.message == (
+        "unknown parameter. Known: batch_size, epochs, learning_rate, loss, optimizer, width."
+    )
+
+
+@pytest.mark.parametrize("word", ["groups", "split", "shuffle"])
+def test_how_samples_are_split_is_told_by_other_keys(word):
+    assert re.match(r"unknown key\. \w.*\bfolds?\b.* Known: ", told_of(search={word: 1})[f"search.{word}"])
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ class FitsAhead:
         """Trains an estimator on all samples, and keeps its weights."""
         self._end_sessions()
         every = np.arange(len(self.samples))
-        fold = Fold(0, every, every[:_SAMPLE])
+        fold = Fold(0, every, every[:: -(-len(every) // _SAMPLE)])  # of classes in blocks, too
         self._splits = [(fold.train, fold.test)]
         self._keeps_weights, self._keeps_trained = True, False
         self._observer.doing("The best candidate is fitted to all samples.")
