@@ -60,6 +60,8 @@ class Recipe:
         keeps_weights: Whether their weights are, to load into what the model function builds.
         keeps_trained: Whether what they say of the rows that they were trained on is.
         draws_alike: Whether what is drawn for a job depends on no fold, as in an estimator's fits.
+        registered: Classes and functions that a script or notebook has registered with Keras, by the names
+            that it knows them by: workers do not run that.
         checkpoint_interval_s: Seconds between checkpoints of a job.
     """
 
@@ -91,6 +93,7 @@ class Recipe:
     keeps_weights: bool = False
     keeps_trained: bool = False
     draws_alike: bool = False
+    registered: Mapping[str, Any] = field(default_factory=dict)
     checkpoint_interval_s: float = 30.0
     how: Folds = field(default_factory=Folds)
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -81,9 +82,22 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         how=config.search.how,
         packs=config.training.pack != "off",
         keeps_models=config.search.keep_models != "none",
+        registered=_registered(),
         checkpoint_interval_s=checkpoint_interval_s,
         sources=trainable.sources,
     )
+
+
+def _registered() -> dict[str, Any]:
+    """Returns what a script or notebook has registered with Keras, as far as workers can be sent it."""
+    if "keras" not in sys.modules:  # then it has registered nothing
+        return {}
+    found = sys.modules["keras"].saving.get_custom_objects()
+    return {
+        name: part
+        for name, part in found.items()
+        if getattr(part, "__module__", None) == "__main__" and why_not_sent(part) is None
+    }
 
 
 def make_executor(draft: Draft, threads: int | None = None, most: int | None = None) -> executors.Executor:

@@ -368,9 +368,17 @@ class Candidate:
 def import_function(recipe: Recipe) -> Callable:
     """Returns the model function; its module registers what its models consist of with Keras.
 
+    What a script or notebook has registered is registered here, too.
+
     Raises:
         ChangedError: Its source changed since the search began.
     """
+    for known, part in recipe.registered.items():
+        package, is_of_package, name = known.partition(">")
+        if is_of_package:
+            keras.saving.register_keras_serializable(package, name)(part)
+        else:
+            keras.saving.get_custom_objects()[known] = part
     if isinstance(recipe.model, ModelReference):
         return load_function(recipe.model, recipe.model_source)
     return recipe.model

@@ -34,7 +34,7 @@ from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Tar
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import backend, packs, saving
 from kerasgrid.training.batches import Preparation, Scaling
-from kerasgrid.training.candidate import Candidate
+from kerasgrid.training.candidate import Candidate, import_function
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.learnt import Learnt
 from kerasgrid.training.saving import Frame
@@ -420,6 +420,20 @@ def test_a_models_own_layers_and_loss(make):
     check(recipe, job)
 
 
+def test_what_a_script_has_registered_is_known_where_its_models_are_trained(make):
+    part = type("Scripted", (keras.layers.Layer,), {"__module__": "__main__"})
+    known, named = keras.saving.get_custom_objects(), "tests>Scripted"
+    keras.saving.register_keras_serializable("tests")(part)
+    try:
+        recipe = make("small")
+        assert recipe.registered == {named: part}
+        del known[named]  # as in a worker, which does not run the script
+        import_function(recipe)
+        assert keras.saving.get_registered_object(named) is part
+    finally:
+        known.pop(named, None)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -465,7 +479,7 @@ def test_weights_that_fit_no_more_are_told(make):
     [file] = recipe.paths.models
     saving.write_weights(file, [np.zeros((2, 2))])
     candidate = Candidate.of(recipe, {})
-    with pytest.raises(ResultsError, match="does not tell what its net is built by"):
+    with pytest.raises(ResultsError, match="what it tells beside its net cannot be read"):
         saving.load_kept(file, candidate)
     ModelFacts(recipe.target, source=recipe.model_source).write(file)
     with pytest.raises(ResultsError, match=r"its weights do not fit what .*own\.py:code builds"):
