@@ -124,8 +124,10 @@ CALLS = {
 
 
 @pytest.mark.slow
-@pytest.mark.backend
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "call",
+    [pytest.param(name, marks=[] if name == "GridSearchCV" else [pytest.mark.backend]) for name in CALLS],
+)
 def test_all_random_state_of_the_process_is_put_back_whatever_ends_a_call(call, tmp_path, monkeypatch, eager):
     import keras
 

@@ -30,7 +30,6 @@ def make(tmp_path):
     return maker(tmp_path)
 
 
-@pytest.mark.backend
 def test_no_rotation_is_the_fit_without_augmentation(make, monkeypatch):
     given = {"augment": {"rotation_range": 5, "fill_mode": "constant"}, "params": {"epochs": 2}}
     search = make(**given)

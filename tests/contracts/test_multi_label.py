@@ -256,7 +256,6 @@ def test_the_curve_of_a_compiled_model_is_of_labels_too(config, tmp_path):
     assert record.history["test_accuracy"][-1] == pytest.approx(record.score, abs=1e-6)
 
 
-@pytest.mark.backend
 def test_autokeras_takes_them(config, found, tmp_path, monkeypatch):
     ask_in_this_process(monkeypatch)
     shutil.copytree(found.file.parent, tmp_path, dirs_exist_ok=True)

@@ -153,7 +153,6 @@ def test_a_search_that_stopped_early_is_trained_for_the_median_with_that_folds_r
     assert not [name for name in card["history"] if name.startswith(("val_", "test_"))]
 
 
-@pytest.mark.backend
 def test_what_is_damaged_is_made_anew_and_a_crash_and_a_rerun_give_the_same_bits(whole, tmp_path):
     path = copied(whole[0], tmp_path)
     model = RunPaths(path.parent, "grid").fitted(1, 0)

@@ -254,7 +254,6 @@ def aged(fitted, tmp_path_factory):
     return path
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize(
     "asked", [{"models": "folds"}, {"models": "folds", "tta": 2}, {"models": "fit", "tta": 1}]
 )

@@ -105,9 +105,13 @@ CASES = {
 }
 
 
-@pytest.mark.backend
+ON_JAX = "random"
+
+
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.backend] if name == ON_JAX else []) for name in CASES]
+)
 def test_it_finds_what_scikit_learns_own_finds_over_an_estimator(case, trained, request):
     name, function, data, grid, options = CASES[case]
     X, y = request.getfixturevalue(data)

@@ -99,6 +99,7 @@ def test_every_metric_is_measured_as_a_number(models, n_classes, multi_label):
     assert all(np.ndim(value) == 0 for value in measured.values())
 
 
+@pytest.mark.backend
 def test_metrics_of_class_indices_are_those_of_one_hot_rows(models):
     images, labels = np.random.default_rng(0).random((6, 8, 8, 1)), np.eye(3)[[0, 1, 2, 0, 1, 2]]
     keras.utils.set_random_seed(0)

@@ -66,7 +66,6 @@ def without_time(found: FoldRecord) -> dict:
     return {k: v for k, v in vars(found).items() if k not in {"fit_time", "memory_bytes"}}
 
 
-@pytest.mark.backend
 def test_a_job_learns_and_tells_its_epochs(make):
     context = train(make(), LEARNS)
     [found] = context.of(FoldRecord)

@@ -153,6 +153,7 @@ def test_debiased_statistics_of_a_fit_are_the_exact_averages_of_its_batches():
     assert not np.allclose(values(model(x))[0], outputs, rtol=1e-3)
 
 
+@on_tensorflow
 def test_a_renormalizing_layer_has_the_square_of_the_exact_average_of_deviations():
     try:
         norm = layers.BatchNormalization(momentum=0.9, epsilon=0.01, renorm=True, name="norm")
@@ -190,13 +191,20 @@ def test_initializers_that_are_functions_are_the_first_values_of_a_model_that_is
             lambda: net(layers.BatchNormalization(), net(layers.BatchNormalization(momentum=0.5))),
             [N_STEPS] * 2,
             id="within a model",
+            marks=on_tensorflow,
         ),
         pytest.param(
             lambda: net(layers.BatchNormalization(), layers.BatchNormalization(trainable=False)),
             [N_STEPS, 0],
             id="frozen",
+            marks=on_tensorflow,
         ),
-        pytest.param(lambda: net(Late(), layers.BatchNormalization()), [0, N_STEPS], id="as in inference"),
+        pytest.param(
+            lambda: net(Late(), layers.BatchNormalization()),
+            [0, N_STEPS],
+            id="as in inference",
+            marks=on_tensorflow,
+        ),
         pytest.param(lambda: built(Shown()), [2 * N_STEPS], id="subclassed, called twice"),
         pytest.param(lambda: net(of_others(layers.BatchNormalization())), [SET], id="set"),
     ],
@@ -312,6 +320,7 @@ def test_a_fold_is_scored_both_ways_in_packs_and_in_keras_own_fit(make, objectiv
         assert other.history["test_loss"] != record.history["test_loss"]
 
 
+@on_tensorflow
 def test_a_model_without_batch_normalization_has_no_share(make, eager):
     for records in both_ways(make(data=EVEN, params={**NORMED, "batch_norm": False})):
         assert {(record.first_values, record.debiased_score) for record in records.values()} == {(None, None)}

@@ -188,7 +188,6 @@ def test_a_kept_model_is_the_candidates_own_and_gives_the_predictions_that_were_
         assert {file.suffix for file in recipe.paths.model(*job.id).parent.iterdir()} == {".keras"}
 
 
-@pytest.mark.backend
 def test_nothing_is_kept_and_no_number_changes_where_nobody_asks(kept, make):
     recipe = dataclasses.replace(make(), keeps_models=False)
     found = trained(recipe, pack_of(recipe, jobs_of(True))).records
@@ -365,7 +364,7 @@ def test_models_load_without_kerasgrid(kept, searched, tmp_path):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("restores", [pytest.param(True, marks=pytest.mark.backend), False])
+@pytest.mark.parametrize("restores", [True, False])
 def test_a_kept_model_has_the_weights_that_early_stopping_restored(make, packed, restores):
     stopping = {"monitor": "val_loss", "patience": 2, "restore_best_weights": restores}
     recipe = make(
@@ -381,7 +380,6 @@ def test_a_kept_model_has_the_weights_that_early_stopping_restored(make, packed,
     check(recipe, job)
 
 
-@pytest.mark.backend
 def test_jobs_read_off_one_run_keep_the_model_of_their_own_epoch(make):
     augment = {"rescale": 0.06, "featurewise_std_normalization": True, "width_shift_range": [0, 1]}
     recipe = make("small", augment=augment, data={"train": "digits", "subset": 100}, **VAL)
