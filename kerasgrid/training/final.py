@@ -109,7 +109,9 @@ def _callbacks(task: FinalTask, candidate: Candidate, compiled: Compiled) -> lis
     replay = [LearningRateReplay(task.rates)] if task.rates else []
     if task.start is not None:  # its recipe is done; what goes on is training alone
         return replay
-    return [*replay, *candidate.callbacks(compiled, task.rows)]
+    # Those of a function's own fit that look at an inner split are left out, as those of a config are.
+    own = [one for one in compiled.callbacks if not str(getattr(one, "monitor", "")).startswith("val_")]
+    return [*replay, *candidate.callbacks(replace(compiled, callbacks=tuple(own)), task.rows)]
 
 
 def _try_saving(

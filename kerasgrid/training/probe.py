@@ -48,7 +48,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         callbacks = candidate.callbacks(compiled, np.arange(len(data)))
         _check_preprocessing(candidate)
         _check_scores(candidate, compiled)
-        if candidate.route.callbacks or candidate.objective.kind == "keras":
+        if candidate.route.callbacks or compiled.callbacks or candidate.objective.kind == "keras":
             _check_metrics(candidate, compiled)
             _check_own_monitors(candidate, callbacks)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
