@@ -297,8 +297,6 @@ def compare(case, width=2, measures=True, own=(0, 1)):
     "case",
     [
         "Adam and BatchNorm",
-        pytest.param("Lion, class weights and label smoothing, one-hot", marks=on_tensorflow),
-        pytest.param("numbers, embeddings and weights", marks=on_tensorflow),
         pytest.param(
             "numbers, one-hot columns, residuals, BatchNorm, Huber and weights", marks=on_tensorflow
         ),

@@ -66,7 +66,7 @@ CASES = {
         "GridSearchCV",
         build,
         "digits",
-        {"param_grid": {"units": [4, 8], "epochs": [1, 2], **SGD}},
+        {"param_grid": [{"units": [4], "epochs": [1, 2], **SGD}, {"units": [8], "epochs": [1], **SGD}]},
         {
             "cv": ShuffleSplit(2, test_size=0.3, random_state=0),
             "scoring": ["accuracy", "neg_log_loss"],
@@ -85,21 +85,26 @@ CASES = {
         "HalvingGridSearchCV",
         build,
         "digits",
-        {"param_grid": {"units": [4, 6, 8], **SGD}},
+        {"param_grid": {"learning_rate": [0.01, 0.1, 0.5], **SGD}},
         {"cv": 2, "resource": "epochs", "min_resources": 1, "max_resources": 3, "random_state": 0},
     ),
     "halving_of_samples": (
         "HalvingGridSearchCV",
         build,
         "digits",
-        {"param_grid": {"units": [4, 6, 8], "epochs": [1], **SGD}},
+        {"param_grid": {"learning_rate": [0.01, 0.1, 0.5], "epochs": [1], **SGD}},
         {"cv": 2, "min_resources": 50, "random_state": 0, "return_train_score": False, "refit": False},
     ),
     "numbers": (
         "GridSearchCV",
         build_numbers,
         "numbers",
-        {"param_grid": {"units": [4], "epochs": [2], "target_scale": ["standardize", None], "seed": [0, 1]}},
+        {
+            "param_grid": [
+                {"epochs": [2], "target_scale": ["standardize"]},
+                {"epochs": [2], "target_scale": [None], "seed": [1]},
+            ]
+        },
         {"cv": GroupShuffleSplit(2, random_state=0), "scoring": "neg_mean_absolute_error"},
     ),
 }
