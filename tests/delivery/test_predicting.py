@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pandas as pd
 import pytest
-from fitted import CONFIG, digits, fake_train_final, searched, train_nothing
+from fitted import digits, fake_train_final, searched, train_nothing
 from running import run
 
 from kerasgrid.delivery import fitting, predicting
@@ -65,9 +65,9 @@ def fitted(augmented, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def other_search(tmp_path_factory):
-    """A search of the same data without augmentation."""
-    params = {**CONFIG["params"], "batch_size": 32, "epochs": 2}
-    return searched(tmp_path_factory.mktemp("other"), name="other", params=params)
+    """A search of the same data by other rates."""
+    space = {"learning_rate": [0.02, 0.1]}
+    return searched(tmp_path_factory.mktemp("other"), name="other", space=space, augment=AUGMENT)
 
 
 @pytest.fixture
