@@ -57,17 +57,26 @@ def test_there_is_one_for_each_service_and_one_for_functions_and_arrays():
 
 
 class Kernel:
-    """A notebook that is run in a folder, by a kernel of this Python, with other parameters than its own."""
+    """Notebooks that are run in a folder, one after another, by a kernel of this Python.
 
-    def __init__(self, name: str, folder: Path, **parameters) -> None:
+    Args:
+        folder: The working folder.
+        notebooks: The file of each, and parameters in the place of its own.
+    """
+
+    def __init__(self, folder: Path, notebooks: dict[str, dict[str, object]]) -> None:
         nbformat = pytest.importorskip("nbformat")
         client = pytest.importorskip("nbclient")
         pytest.importorskip("ipykernel")
-        self.notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
-        nbformat.validate(self.notebook)
-        given = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
-        tags = [cell.metadata.get("tags", []) for cell in self.notebook.cells]
-        self.notebook.cells.insert(tags.index(["parameters"]) + 1, nbformat.v4.new_code_cell(given))
+        self.notebook = nbformat.v4.new_notebook()
+        for name, parameters in notebooks.items():
+            read = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+            nbformat.validate(read)
+            given = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+            tags = [cell.metadata.get("tags", []) for cell in read.cells]
+            read.cells.insert(tags.index(["parameters"]) + 1, nbformat.v4.new_code_cell(given))
+            forget = nbformat.v4.new_code_cell("%reset -f")  # names of the one before
+            self.notebook.cells += [forget, *read.cells]
         place = {"metadata": {"path": str(folder)}}
         self.client = client.NotebookClient(self.notebook, timeout=300, resources=place)
 
@@ -82,10 +91,10 @@ class Kernel:
             os.kill(self.client.km.provisioner.pid, signal.SIGKILL)
             assert type(running.exception()).__name__ == "DeadKernelError"
 
-    def shown(self, begin: str) -> list:
-        """Returns the outputs of the cell whose last line begins so."""
-        (cell,) = [cell for cell in self.notebook.cells if cell.source.rpartition("\n")[2].startswith(begin)]
-        return cell.outputs
+    def shown(self, begin: str) -> list[list]:
+        """Returns the outputs of the cells whose last line begins so, one in each notebook."""
+        cells = self.notebook.cells
+        return [cell.outputs for cell in cells if cell.source.rpartition("\n")[2].startswith(begin)]
 
 
 def fits(results: Path) -> list[tuple[int, ...]]:
@@ -108,54 +117,57 @@ def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_ser
     on_drive = {"DRIVE": str(drive), "DATA": str(data), "OVERRIDES": SMALL}
 
     one_by_one = {**on_drive, "OVERRIDES": [*SMALL, "training.pack=off"]}
-    Kernel("colab.ipynb", tmp_path, **one_by_one).run_until(lambda: fits(results))
+    Kernel(tmp_path, {"colab.ipynb": one_by_one}).run_until(lambda: fits(results))
     before = fits(results)
     assert 0 < len(before) < 4
     assert (results / "digits" / "heartbeat").exists()
 
     shutil.copytree(results, attached / "my-notebook" / "results")
     shutil.copytree(data, attached / "digit-recognizer")
-    colab = Kernel("colab.ipynb", tmp_path, **on_drive)
-    kaggle = Kernel("kaggle.ipynb", tmp_path, INPUT=str(attached), WORKING=str(working), OVERRIDES=SMALL)
-    with ThreadPoolExecutor() as pool:
-        for ran in [pool.submit(kernel.client.execute) for kernel in (colab, kaggle)]:
-            ran.result()
+    on_kaggle = {"INPUT": str(attached), "WORKING": str(working), "OVERRIDES": SMALL}
+    kernel = Kernel(tmp_path, {"colab.ipynb": on_drive, "kaggle.ipynb": on_kaggle})
+    kernel.client.execute()
+    searches, *pages = map(kernel.shown, ("results = kg.search", "results.hiplot()", "results.report()"))
+    assert [len(shown) for shown in (searches, *pages)] == [2, 2, 2]
     truth = load_digits().target[1500:]
-    for kernel, folder, submission in (
-        (colab, results, results / "digits" / "submission.csv"),
-        (kaggle, working / "results", working / "submission.csv"),
+    for place, (folder, submission) in enumerate(
+        (
+            (results, results / "digits" / "submission.csv"),
+            (working / "results", working / "submission.csv"),
+        )
     ):
         assert fits(folder)[: len(before)] == before
         assert sorted(fits(folder)) == [(trial, fold, 0) for trial in (0, 1) for fold in (0, 1)]
-        (line,) = [told for told in kernel.shown("results = kg.search") if told.output_type != "stream"]
+        (line,) = [told for told in searches[place] if told.output_type != "stream"]
         assert line.data["text/plain"].startswith("complete: 2/2 trials, 4/4 fits, best score 0.")
-        for begin in ("results.hiplot()", "results.report()"):
-            (page,) = kernel.shown(begin)
+        for shown in pages:
+            (page,) = shown[place]
             assert page.data["text/html"].startswith('<iframe srcdoc="&lt;!')
         assert (pd.read_csv(submission)["Label"] == truth).mean() > 0.5
         assert [path for path in folder.rglob("*") if path.name == "heartbeat" or ".tmp" in path.name] == []
 
 
 @pytest.mark.slow(weight=30)
-def test_a_function_of_a_cell_is_searched_on_arrays_in_two_workers(tmp_path, monkeypatch):
+def test_a_function_of_a_cell_is_searched_on_arrays_in_a_worker(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    kernel = Kernel("own_model.ipynb", tmp_path, WORKERS=2, EPOCHS=3)
+    kernel = Kernel(tmp_path, {"own_model.ipynb": {"WORKERS": 1, "EPOCHS": 3}})
     kernel.client.execute()
-    (line,) = [told for told in kernel.shown("results = kg.search") if told.output_type != "stream"]
+    (outputs,) = kernel.shown("results = kg.search")
+    (line,) = [told for told in outputs if told.output_type != "stream"]
     assert line.data["text/plain"].startswith("complete: 4/4 trials, 8/8 fits, best score 0.")
-    said = "".join(told.text for told in kernel.shown("results = kg.search") if told.output_type == "stream")
+    said = "".join(told.text for told in outputs if told.output_type == "stream")
     assert "in this process" not in said
     journal = (tmp_path / "results" / "own" / "journal.jsonl").read_text().splitlines()
-    assert json.loads(journal[1])["workers"] == 2
+    assert json.loads(journal[1])["workers"] == 1
     for begin in ("results.hiplot()", "results.report()"):
-        (page,) = kernel.shown(begin)
+        ((page,),) = kernel.shown(begin)
         assert page.data["text/html"].startswith('<iframe srcdoc="&lt;!')
-    (table,) = kernel.shown("results.frame()")
+    ((table,),) = kernel.shown("results.frame()")
     assert "learning_rate" in table.data["text/html"]
-    (accuracy,) = kernel.shown("accuracy")
+    ((accuracy,),) = kernel.shown("accuracy")
     assert float(accuracy.data["text/plain"]) > 0.6
-    (best,) = kernel.shown("grid.best_params_")
+    ((best,),) = kernel.shown("grid.best_params_")
     params, score = ast.literal_eval(best.data["text/plain"])
     assert params.keys() == {"filters", "epochs"}
     assert score > 0.6
