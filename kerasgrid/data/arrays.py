@@ -322,13 +322,11 @@ def as_pixels(values: Any, where: str, first: int = 0) -> np.ndarray:
     return values.astype(np.float32, copy=False)
 
 
-def check_samples(
-    images: np.ndarray | Pictures, labels: np.ndarray, classes: Sequence[Any], where: str
-) -> None:
-    """Holds that images and labels belong together and that there is something to learn.
+def check_samples(images: np.ndarray | Pictures, labels: np.ndarray, where: str) -> None:
+    """Holds that images and labels belong together.
 
     Raises:
-        DataError: Their lengths differ, or fewer than two classes occur.
+        DataError: Their lengths differ, or there are none.
     """
     if len(images) != len(labels):
         what = "numbers to predict of" if labels.dtype.kind == "f" else "labels of"
@@ -337,14 +335,6 @@ def check_samples(
         )
     if not len(images):
         raise DataError(f"{where}: no samples.")
-    if labels.ndim == 2:  # of those that are trained on `check_labels` does
-        return
-    present = np.unique(labels)
-    if len(present) < 2:
-        raise DataError(
-            f"{where}: all {len(labels)} samples are of the class {classes[present[0]]!r}. At least two "
-            "classes are needed to learn from."
-        )
 
 
 def shape_images(images: np.ndarray, image: Sequence[int] | None, where: str) -> np.ndarray:

@@ -160,7 +160,7 @@ def samples_of(
         classes = tuple(names) if multi_label and names else classes
         kind: Literal["labels", "classes"] = "labels" if multi_label else "classes"
         target = Target(kind, classes, not multi_label and is_one_hot(labels, found))
-    check_samples(images, found, target.names, where)
+    check_samples(images, found, where)
     return Samples(images, found, target)
 
 
@@ -228,11 +228,16 @@ def is_one_hot(values: Any, labels: np.ndarray) -> bool:
 
 
 def check_labels(labels: np.ndarray, target: Target, where: str) -> None:
-    """Holds that there is something to learn of each label or number, where a sample may have several.
+    """Holds that there is something to learn of the classes, and of each label or number.
 
     Raises:
-        DataError: A label or number is the same for all samples.
+        DataError: Fewer than two classes occur, or a label or number is the same for all samples.
     """
+    if labels.ndim == 1 and len(present := np.unique(labels)) < 2:
+        raise DataError(
+            f"{where}: all {len(labels)} samples are of the class {target.names[present[0]]!r}. At least two "
+            "classes are needed to learn from."
+        )
     constant = (labels == labels[0]).all(axis=0)
     if labels.ndim == 2 and constant.any():
         place = int(np.argmax(constant))

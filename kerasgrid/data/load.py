@@ -40,7 +40,7 @@ def load_data(config: Any, *, seed: int = 0, name: str | None = None, doing: Doi
         StorageError: The cache cannot be written.
     """
     data = _load(config, seed, name, doing=doing)
-    check_labels(data.labels, data.target, data.source)
+    check_labels(data.labels[: len(data) - data.n_held_out], data.target, data.source)
     return data
 
 

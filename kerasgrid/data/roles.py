@@ -438,7 +438,7 @@ def samples_of_file(
         labels, target, line = labels_of_names(*given, str(roles.label))
         report = (*report, *([] if line is None else [line]))
     where = f"{file.where}, column {listed(roles.predicted)}"
-    check_samples(values, labels, target.names, where)
+    check_samples(values, labels, where)
     return Samples(values, labels, target, table, report=tuple(report), **known)
 
 

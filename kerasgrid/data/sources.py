@@ -205,7 +205,7 @@ def _files_source(
         try:
             pictures = _pictures(files, config, trained, name, listing.faults)
             check_texts(classes, f"{name}: the class")
-            check_samples(pictures, codes, classes, name)
+            check_samples(pictures, codes, name)
         except DataError as error:
             raise DataError("\n".join([*listing.faults, str(error)])) from error
         return Samples(pictures, codes, Target("classes", classes))

@@ -230,7 +230,6 @@ FAULTS = {
     "blank": ("\n\n", "train.csv: empty."),
     "header-only": (HEADER, "train.csv: only a header and no rows."),
     "no-pixels": ("label\n0\n1\n", "train.csv, line 1: no columns of samples: only label."),
-    "one-class": (HEADER + "3,1,2,3,4\n3,5,6,7,8\n", "column 'label': all 2 samples are of the class 3. At"),
     "no-square": ("label,a,b,c\n0,1,2,3\n1,1,2,3\n", "train.csv: 3 pixels a sample, which is no square. Say"),
     "id-unnamed": (
         "label,id,a,b,c,d\n0,1,2,3,4,5\n",

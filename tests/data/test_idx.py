@@ -144,11 +144,6 @@ PAIRS = {
         np.zeros((20, 1), "u1"),
         "labels: labels of shape (20, 1); one axis is needed. Were images and labels swapped?",
     ),
-    "one-class": (
-        np.zeros((20, 2, 2), "u1"),
-        np.zeros(20, "u1"),
-        "images and labels: all 20 samples are of the class 0. At least two",
-    ),
     "nan": (
         np.where(np.arange(80).reshape(20, 2, 2) == 42, np.nan, 0.5),
         np.arange(20, dtype="u1"),

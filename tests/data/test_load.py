@@ -53,6 +53,17 @@ def test_a_label_that_no_test_sample_has_is_no_fault_and_one_of_all_training_sam
         load_data(DataConfig(train=files["test"], multi_label=True))
 
 
+def test_a_test_set_may_be_of_one_class_and_training_samples_may_not(tmp_path):
+    for name, labels in (("train", np.arange(20) % 2), ("test", np.zeros(20, int))):
+        np.savez(tmp_path / f"{name}.npz", images=np.arange(720).reshape(-1, 6, 6), labels=labels)
+    files = {"train": str(tmp_path / "train.npz"), "test": str(tmp_path / "test.npz")}
+    assert load_with_test(DataConfig(**files)).n_held_out == 20
+    with pytest.raises(
+        DataError, match=r"test\.npz: all 20 samples are of the class 0\. At least two classes"
+    ):
+        load_data(DataConfig(train=files["test"]))
+
+
 def test_name_is_what_messages_call_it(config, write_csv):
     assert load_data(config(write_csv(rows(10))), name="data/train.csv").source == "data/train.csv"
 

@@ -83,7 +83,6 @@ FAULTS = {
         {"x": ZEROS, "y": AB + np.nan},
         "train.npz, y: the label of sample 0 (counted from 0) is nan.",
     ),
-    "one-class": ({"x": ZEROS, "y": AB * 0}, "train.npz: all 4 samples are of the class 0."),
     "complex": ({"x": ZEROS * 1j, "y": AB}, "train.npz, x: images of dtype complex128, where numbers are"),
     "strings": ({"x": ZEROS.astype(str), "y": AB}, "train.npz, x: images of dtype <U32"),
     "dates": ({"x": ZEROS, "y": AB.astype("M8[s]")}, "train.npz, y: labels of dtype datetime64[s]."),
