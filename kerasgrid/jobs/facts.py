@@ -69,15 +69,13 @@ class ModelFacts:
             zipfile.ZipFile(file) as before,
             zipfile.ZipFile(part, "w") as after,
         ):
-            metadata: dict[str, Any] = {}
-            for member in before.infolist():
-                if member.filename == _MEMBER:
-                    metadata = json.loads(before.read(member))
-                    continue
-                with before.open(member) as source, after.open(member, "w") as copy:
-                    shutil.copyfileobj(source, copy)
+            metadata = json.loads(before.read(_MEMBER)) if _MEMBER in before.namelist() else {}
             metadata[_KEY] = told
             after.writestr(_MEMBER, json.dumps(metadata, allow_nan=False), zipfile.ZIP_DEFLATED)
+            for member in before.infolist():
+                if member.filename != _MEMBER:
+                    with before.open(member) as source, after.open(member, "w") as copy:
+                        shutil.copyfileobj(source, copy)
 
     @classmethod
     def read(cls, file: Path) -> ModelFacts | None:
