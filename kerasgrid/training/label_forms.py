@@ -42,7 +42,7 @@ def form_of_loss(
     given = _Rows(n_outputs, n_classes, bool(from_logits), _shape(model, n_outputs))
     values = {form: given.losses(loss, form) for form in FORMS}
     fitting = [form for form in FORMS if values[form] is not None]
-    telling = [form for form in fitting if (found := values[form]) is not None and found[0] < found[1]]
+    telling = [form for form in fitting if _is_less(*(values[form] or (0.0, 0.0)))]
     fitting = telling or fitting
     measured = [form for form in fitting if all(given.measures(metric, form) for metric in _metrics(model))]
     return next(iter(measured or fitting), None)
@@ -71,6 +71,11 @@ def form_of_step(
         except Exception:  # whatever the user's own step raises: it is not for this form
             continue
     return None
+
+
+def _is_less(one: float, other: float) -> bool:
+    """Tells whether a loss is less than another by more than rounding."""
+    return other - one > 1e-4 * max(abs(one), abs(other))
 
 
 def _metrics(model: keras.Model) -> Iterator[Any]:
