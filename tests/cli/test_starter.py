@@ -529,7 +529,6 @@ def test_the_id_may_be_a_column_of_train_of_test_or_of_both(of_train, of_test, i
 
 
 @pytest.mark.slow
-@pytest.mark.backend
 def test_what_init_wrote_is_searched_as_it_is():
     from kerasgrid.driver.search import search
 

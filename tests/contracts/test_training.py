@@ -268,7 +268,6 @@ CASES = {
 }
 ON_JAX = {
     "statistics, class weights and NaN",
-    "everything",
     "numbers of a table, and weights",
 }
 

@@ -225,7 +225,6 @@ def test_only_models_that_were_trained_alike_are_averaged(fitted_copy, monkeypat
     assert len(predict(fitted_copy, IMAGES[:5]).trials[0].models) == 1
 
 
-@pytest.mark.backend
 def test_a_model_of_all_data_is_what_keras_says(fitted):
     best = RunPaths(fitted.parent, "grid").best
     told = read_card(best)["input"]

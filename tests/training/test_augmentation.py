@@ -215,7 +215,6 @@ def part_of(height, width, scale, ratio, numbers):
     return (width - w) / 2, (height - h) / 2, w / width, h / height
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize(
     "given", [{"crop_scale": 0.08}, {"crop_scale": [0.8, 1], "crop_ratio": [0.5, 0.6]}], ids=str
 )

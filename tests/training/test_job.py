@@ -82,7 +82,6 @@ def test_a_job_learns_and_tells_its_epochs(make):
     assert found.n_parameters == 64 * 16 + 16 + 16 * 4 + 16 * 10 + 10
 
 
-@pytest.mark.backend
 def test_the_numbers_are_those_of_seed_fold_repeat_and_params_alone(make):
     recipe, short = make(params=SGD), {"dropout": 0.3, "epochs": 1}
     base = record(recipe, {"dropout": 0.3})
