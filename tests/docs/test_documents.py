@@ -479,6 +479,7 @@ def small(text: str) -> str:
         "= load_digits(return_X_y=True)", "= (all[:300] for all in load_digits(return_X_y=True))"
     )
     text = text.replace('[0.2, 0.4], "epochs": [2]', '[0.2], "epochs": [1]').replace("cv=3", "cv=2")
+    text = text.replace('[{"units": 4}, {"units": 8}]', '[{"units": 4}]')  # a program each
     return text.replace('"space": {', '"executor": {"kind": "inline"}, "space": {')
 
 
