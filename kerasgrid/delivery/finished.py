@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import statistics
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -119,8 +120,8 @@ class FinishedRun:
         """The config of the search, with what --set says of where things are now."""
         # As the user would have written it: that a key is there means something where it is idle.
         config = {**self.config.model_dump(exclude_defaults=True), "name": self.paths.name}
-        if self._function is not None:
-            config["model"] = self._function
+        if (function := self._function or _of_main(self.config.model)) is not None:
+            config["model"] = function
         return written_draft(config, self._overrides, str(self.path), self.base)
 
     @property
@@ -363,3 +364,10 @@ def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
 
 def _looks_at_val(arguments: Mapping[str, Any]) -> bool:
     return str(arguments.get("monitor", "")).startswith("val_")
+
+
+def _of_main(text: str) -> Callable[..., Any] | None:
+    """Returns what a config's `__main__:build` names, where this script or notebook defines it now."""
+    module, _, name = text.partition(":")
+    found = getattr(sys.modules["__main__"], name, None) if module == "__main__" else None
+    return found if callable(found) and getattr(found, "__module__", None) == "__main__" else None

@@ -97,6 +97,21 @@ def test_a_function_given_in_python_is_found_again_or_asked_for(text, nets, tmp_
         )
 
 
+def test_a_function_that_the_script_or_notebook_defines_is_found_there(nets, tmp_path, monkeypatch):
+    train_nothing(monkeypatch)
+    monkeypatch.setattr(nets.fc, "__module__", "__main__")
+    path = searched(tmp_path, model=nets.fc, params={"epochs": 1}, space={"learning_rate": [0.1]})
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "fc", nets.other, raising=False)  # imported there, and not its own
+    with pytest.raises(ConfigError, match="that no import finds"):
+        take_up(path)
+    monkeypatch.setattr(nets.other, "__module__", "__main__")
+    with pytest.raises(ChangedError):
+        take_up(path)
+    monkeypatch.setattr(main, "fc", nets.fc)
+    take_up(path)
+
+
 @pytest.mark.parametrize("place", ["subprocess:getoutput", f"{os.__file__}:system"])
 def test_a_results_file_alone_runs_no_command(place, tmp_path, monkeypatch):
     train_nothing(monkeypatch)
