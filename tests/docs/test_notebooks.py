@@ -148,10 +148,10 @@ def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_ser
 
 
 @pytest.mark.slow(weight=30)
-def test_a_function_of_a_cell_is_searched_on_arrays_in_a_worker(tmp_path, monkeypatch):
+def test_a_function_of_a_cell_is_searched_on_arrays_in_two_workers(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    kernel = Kernel(tmp_path, {"own_model.ipynb": {"WORKERS": 1, "EPOCHS": 3}})
+    kernel = Kernel(tmp_path, {"own_model.ipynb": {"WORKERS": 2, "EPOCHS": 3}})
     kernel.client.execute()
     (outputs,) = kernel.shown("results = kg.search")
     (line,) = [told for told in outputs if told.output_type != "stream"]
@@ -159,7 +159,7 @@ def test_a_function_of_a_cell_is_searched_on_arrays_in_a_worker(tmp_path, monkey
     said = "".join(told.text for told in outputs if told.output_type == "stream")
     assert "in this process" not in said
     journal = (tmp_path / "results" / "own" / "journal.jsonl").read_text().splitlines()
-    assert json.loads(journal[1])["workers"] == 1
+    assert json.loads(journal[1])["workers"] == 2
     for begin in ("results.hiplot()", "results.report()"):
         ((page,),) = kernel.shown(begin)
         assert page.data["text/html"].startswith('<iframe srcdoc="&lt;!')
