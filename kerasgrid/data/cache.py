@@ -71,7 +71,7 @@ def array_digest(array: np.ndarray) -> str:
     return hasher.hexdigest()
 
 
-def fingerprint(samples: Samples) -> str:
+def fingerprint(samples: Samples | Dataset) -> str:
     """Returns `sha256:...` of what a search learns from."""
     digests = {name: {"digest": array_digest(array)} for name, array in _arrays(samples).items()}
     return _fingerprint_of({**_forms_of(samples), **digests})

@@ -39,6 +39,7 @@ def drawn(value: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | N
     """
     parts: list[list[np.ndarray]] = []
     is_batched: bool | None = None
+    n_bytes = 0
     for batch in _batches(value, name):
         given = _arrays(batch, name)
         if is_batched is None:
@@ -47,7 +48,8 @@ def drawn(value: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | N
         if len(given) != len(parts):
             raise DataError(f"{name} gives {len(parts)} arrays first, and {len(given)} later.")
         for kept, array in zip(parts, given, strict=True):
-            check_memory(2 * array.nbytes, name)  # it is kept here, and once more when all are one array
+            n_bytes += array.nbytes
+            check_memory(n_bytes, name)  # as much again as is kept, when all become one array
             kept.append(array if is_batched else array[None])
     if not parts:
         raise DataError(f"{name} gives no batch.")

@@ -276,7 +276,7 @@ class Session:
             self.observer.warn(line)
         reason = next(filter(None, map(why_not_sent, prepared.functions)), None)
         if reason is not None and self.config.executor.kind != "inline":
-            self.observer.note(
+            self.observer.warn(
                 f"Fits run in this process: workers cannot be sent the function ({reason}). Let it use what "
                 "it is given and what it imports itself; or write it to a file, in a notebook by %%writefile "
                 "net.py, and name it: net.py:build."

@@ -29,10 +29,18 @@ from sklearn.utils import _safe_indexing
 from kerasgrid import errors
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.data.arrays import as_pixels
+from kerasgrid.data.cache import fingerprint
 from kerasgrid.data.in_memory import Given, Read, is_sparse
 from kerasgrid.driver.search import Session, opened
 from kerasgrid.engines.base import Proposal
-from kerasgrid.errors import ConfigError, KerasgridError, RefusedError, TrialError
+from kerasgrid.errors import (
+    AT_LENGTH,
+    ChangedError,
+    ConfigError,
+    KerasgridError,
+    RefusedError,
+    TrialError,
+)
 from kerasgrid.estimators.base import KerasEstimator
 from kerasgrid.executors import Executor
 from kerasgrid.planning.workers import make_executor
@@ -53,25 +61,48 @@ class Told:
     """A fit that was trained ahead.
 
     Attributes:
+        params: What it was trained by, with what fits of a run have in common.
+        rows: Of all samples, that it was trained on.
         record: How its training went.
         said: Files of what it says of some samples, and what gives these as scikit-learn does.
         weights_file: The file of its weights; None where they are not kept.
     """
 
+    params: Mapping[str, Any]
+    rows: np.ndarray
     record: FoldRecord
     said: Sequence[tuple[Path, Callable[[], Any]]]
     weights_file: Path | None
 
     def predictions(self, X: Any) -> np.ndarray | None:
-        """Returns what it says of held-out samples, or of those that it was trained on; None of others."""
-        return next((np.load(file) for file, samples in self.said if _are_same(X, samples())), None)
+        """Returns what it says of held-out samples, or of those that it was trained on.
+
+        None of others, and where that was not kept, or not any more.
+        """
+        there = ((file, samples) for file, samples in self.said if file.exists())
+        return next((np.load(file) for file, samples in there if _are_same(X, samples())), None)
 
     def weights(self) -> list[np.ndarray] | None:
-        """Returns its model's weights; None where they are not kept."""
-        if self.weights_file is None:
+        """Returns its model's weights; None where they are not kept, or not any more."""
+        if self.weights_file is None or not self.weights_file.exists():
             return None
         with np.load(self.weights_file) as found:
             return [found[str(place)] for place in range(len(found.files))]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A fit that was trained ahead and has failed.
+
+    Attributes:
+        params: As of one that has not, and so are the rows.
+        rows: Likewise.
+        error: By what.
+    """
+
+    params: Mapping[str, Any]
+    rows: np.ndarray
+    error: KerasgridError
 
 
 class FitsAhead:
@@ -116,10 +147,10 @@ class FitsAhead:
         samples = self._template._samples(X, y, sample_weight)
         if samples.table is None:
             samples = replace(samples, images=as_pixels(samples.images, "X"))
-        self.samples: Dataset = samples
+        self.samples: Dataset = replace(samples, fingerprint=fingerprint(samples))
         self._stack, self._sessions = ExitStack(), dict[tuple, Session]()
         self._executor: Executor | None = None
-        self._queue: deque[Told | KerasgridError] = deque()
+        self._queue: deque[Told | Failed] = deque()
         self._splits: Sequence[Split] = ()
         self._is_kept = name is not None
         self._results = Path("results") if self._is_kept else Path(tempfile.mkdtemp(prefix="kerasgrid-"))
@@ -130,6 +161,7 @@ class FitsAhead:
 
     def close(self, error: BaseException | None = None) -> None:
         """Ends what is open, as interrupted where an error ends it, and removes a run that is forgotten."""
+        self.is_used = False
         try:
             self._end_sessions(error)
         finally:
@@ -201,7 +233,7 @@ class FitsAhead:
         grouped: dict[tuple, list[int]] = {}
         for place, estimator in enumerate(estimators):
             grouped.setdefault(_owned(estimator), []).append(place)
-        found: dict[int, list[Told | KerasgridError]] = {}
+        found: dict[int, list[Told | Failed]] = {}
         for own, places in grouped.items():
             members = [estimators[place] for place in places]
             told = self._train(own, members, folds, longest)
@@ -210,23 +242,36 @@ class FitsAhead:
             found[place][split] for place, split in product(range(len(candidates)), range(len(splits)))
         )
         times = [
-            [0.0 if isinstance(one, KerasgridError) else one.record.fit_time for one in found[place]]
+            [0.0 if isinstance(one, Failed) else one.record.fit_time for one in found[place]]
             for place in range(len(candidates))
         ]
         self.fit_times = np.array(times)
 
-    def next(self, estimator: KerasEstimator, samples: Dataset) -> Told:
-        """Returns the next fit that is asked for; when all are given out, one that is trained now.
+    def next(self, estimator: KerasEstimator, samples: Dataset) -> Told | None:
+        """Returns the next fit that is asked for; when all are given out, one of all samples, trained now.
+
+        None of others, such as those of a scorer that fits a clone.
 
         Raises:
             KerasgridError: It has failed.
         """
         if not self._queue:
-            return self._fit_of_all(estimator)
-        told = self._queue.popleft()
-        if isinstance(told, KerasgridError):
-            raise told
-        return told
+            return self._fit_of_all(estimator) if self._are(samples, np.arange(len(self.samples))) else None
+        asked = self._queue[0]
+        if asked.params != _identity_of(estimator) or not self._are(samples, asked.rows):
+            return None
+        found = self._queue.popleft()
+        if isinstance(found, Failed):
+            raise found.error
+        return found
+
+    def _are(self, samples: Dataset, rows: np.ndarray) -> bool:
+        """Tells whether samples are some of all."""
+        if len(samples) != len(rows) or not np.array_equal(samples.labels, self.samples.labels[rows]):
+            return False
+        images = samples.images if samples.table is not None else as_pixels(samples.images, "X")
+        known = self.samples.images[rows]
+        return np.array_equal(images, known, equal_nan=known.dtype.kind == "f")
 
     def _fit_of_all(self, estimator: KerasEstimator) -> Told:
         """Trains an estimator on all samples, and keeps its weights."""
@@ -238,13 +283,13 @@ class FitsAhead:
         self._observer.doing("The best candidate is fitted to all samples.")
         self._observer = Observer()  # what its run tells is of samples that it trains on
         [[told]] = self._train(_owned(estimator), [estimator], (fold,), None)
-        if isinstance(told, KerasgridError):
-            raise told
+        if isinstance(told, Failed):
+            raise told.error
         return told
 
     def _train(
         self, own: tuple, estimators: Sequence[KerasEstimator], folds: tuple[Fold, ...], longest: int | None
-    ) -> list[list[Told | KerasgridError]]:
+    ) -> list[list[Told | Failed]]:
         """Trains estimators with the same function and seed; returns each one's fits."""
         params = [json.loads(json.dumps(estimator._python_params())) for estimator in estimators]
         until = {one["epochs"] for one in params if "epochs" in one} if longest is not None else set()
@@ -256,12 +301,13 @@ class FitsAhead:
                 params = [{**one, "epochs": longest} for one in params]
             trials = session.train(Proposal(params, rung))
         except RefusedError as error:  # none of the models can be built
-            return [[error for _ in folds] for _ in estimators]
+            return [[Failed(_identity_of(one), fold.train, error) for fold in folds] for one in estimators]
         if trials is None:
             raise KeyboardInterrupt
         session.is_finished = True
         return [
-            [self._told(session, Job(trial, fold.index), fold, rung) for fold in folds] for trial in trials
+            [self._told(session, Job(trial, fold.index), fold, rung, _identity_of(one)) for fold in folds]
+            for trial, one in zip(trials, estimators, strict=True)
         ]
 
     def _may_go_on(self, session: Session, params: Sequence[Mapping[str, Any]]) -> bool:
@@ -282,9 +328,15 @@ class FitsAhead:
         if self._executor is None:
             self._executor = make_executor(draft, most=len(params) * len(folds))
         given = Given(read=Read(self.samples, folds, self._keeps_weights, self._keeps_trained))
-        session = self._stack.enter_context(
-            opened(draft, given, paths.results, executor=self._executor, observer=self._observer)
-        )
+        try:
+            session = self._stack.enter_context(
+                opened(draft, given, paths.results, executor=self._executor, observer=self._observer)
+            )
+        except ChangedError as error:
+            what = str(error).partition(". Restore what changed")[0]
+            raise ChangedError(
+                f"{what}. Give the search another name=, or move {paths.folder} and {paths.json} away."
+            ) from None
         self._sessions[own] = session
         return session
 
@@ -308,11 +360,19 @@ class FitsAhead:
             }
         )
 
-    def _told(self, session: Session, job: Job, fold: Fold, rung: int | None) -> Told | KerasgridError:
+    def _told(
+        self, session: Session, job: Job, fold: Fold, rung: int | None, params: Mapping[str, Any]
+    ) -> Told | Failed:
         state, paths = session.run.state, session.run.paths
         record = state.ended.get(job.id) or state.waiting[job.id]
         if record.error is not None:
-            return _error_of(record.error["type"], record.error["message"].removeprefix(f"{job}: "))
+            message, _, file = record.error["message"].removeprefix(f"{job}: ").partition(AT_LENGTH)
+            error = _error_of(
+                record.error["type"], f"{message}{AT_LENGTH}{file}" if self._is_kept else message
+            )
+            if file and not self._is_kept:  # which is gone with the run
+                error.add_note(paths.error(*job.id).read_text(encoding="utf-8", errors="replace"))
+            return Failed(params, fold.train, error)
         files = [(paths.prediction(*job.id), fold.test)]
         files += [(paths.trained(*job.id), fold.train)] if self._keeps_trained else []
         if rung is not None:  # what it says later takes their place
@@ -324,7 +384,7 @@ class FitsAhead:
             history.pop("learning_rate", None)
         weights = paths.weights(*job.id) if self._keeps_weights else None
         said = [(file, partial(_safe_indexing, self._X, rows)) for file, rows in files]
-        return Told(replace(record, history=history), said, weights)
+        return Told(params, fold.train, replace(record, history=history), said, weights)
 
     def _is_same(self, splits: Sequence[Split]) -> bool:
         return len(splits) == len(self._splits) and all(
@@ -348,6 +408,11 @@ def _rows(part: Any) -> np.ndarray:
 def _owned(estimator: KerasEstimator) -> tuple:
     """Returns what fits of one run have in common."""
     return estimator._function, int(estimator.seed), estimator._target_scale, estimator._val
+
+
+def _identity_of(estimator: KerasEstimator) -> dict[str, Any]:
+    """Returns what a fit is, but for its samples."""
+    return {**estimator._python_params(), "": _owned(estimator)}
 
 
 def _error_of(kind: str, message: str) -> KerasgridError:
@@ -391,4 +456,6 @@ def _are_same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
         is_number = one.dtype.kind in "fc"
         return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=is_number)
-    return bool(one == other) if isinstance(one, list) else False
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(np.array_equal, one, other))
+    return False

@@ -77,8 +77,8 @@ class Ahead(Protocol):
 
     is_used: bool
 
-    def next(self, estimator: KerasEstimator, samples: Dataset) -> Trained:
-        """Returns the next fit that is asked for.
+    def next(self, estimator: KerasEstimator, samples: Dataset) -> Trained | None:
+        """Returns the next fit that is asked for; None where that is none of those that were trained.
 
         Raises:
             KerasgridError: It has failed.
@@ -229,18 +229,21 @@ class KerasEstimator(BaseEstimator):
             y: Likewise.
             sample_weight: Likewise.
         """
-        is_ahead = self._ahead is not None
-        with nullcontext() if is_ahead else training():
-            if not is_ahead:  # else all candidates' were checked together
+        ahead = self._ahead if self._ahead is not None and self._ahead.is_used else None
+        with training() if ahead is None else nullcontext():
+            if ahead is None:  # else all candidates' were checked together
                 self._check(X, y)
             samples = self._samples(X, y, sample_weight)
             self._input_shape = samples.images.shape[1:]
             self._span = None if samples.table is not None else Span.of(samples.images)
             gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
-            self._trained = None
-            self._net = None if self._ahead is not None else self._train(samples)
-            if self._ahead is not None:
-                self._take(self._ahead.next(self, samples), samples)
+            self._net = self._trained = None
+            trained = None if ahead is None else ahead.next(self, samples)
+            if trained is not None:
+                self._take(trained, samples)
+            else:
+                with nullcontext() if ahead is None else training():
+                    self._net = self._train(samples)
         return self
 
     def _samples(self, X: Any, y: Any, sample_weight: Any) -> Dataset:

@@ -105,7 +105,8 @@ class _ModelSearch(BaseSearchCV):
                 number): floats that are no class numbers, and whole numbers where `scoring` is a regression's
                 and the model function names `n_outputs`, or no `n_classes`.
             **params: `groups` for the splitter; `sample_weight`, (sample,), what each counts in training, and
-                in scores as scikit-learn has it; for an estimator, what scikit-learn passes on.
+                in scores as scikit-learn has it; arguments of Keras's fit, such as `epochs`, as its wrappers
+                take them; for an estimator of scikit-learn's, what that passes on.
 
         Raises:
             ConfigError: Parameters that the model function and training do not have, or out of bounds:
@@ -125,26 +126,39 @@ class _ModelSearch(BaseSearchCV):
                     f"{type(self).__name__}: fits are trained one by one, by the wrapper's own fit: {reason}."
                 )
             return super().fit(X, y, **params)
+        asked: dict[str, Any] = {}
+        if not get_config()["enable_metadata_routing"]:  # as Keras's wrapper takes them
+            own = {"groups", "sample_weight", "validation_data"}
+            asked = {name: params.pop(name) for name in params.keys() - own}
         with kept_random_state():
             with quiet():  # a `build(hp)` is called for its parameters
-                faults = [*_fit_faults(params), *self._grid_faults(), *self._scoring_faults(y)]
+                faults = [*_fit_faults(params), *self._grid_faults(asked), *self._scoring_faults(y)]
             if faults:
                 raise ConfigError(faults, type(self).__name__)
             refuse_others(X, y)
             for line in sparse_note(X):
                 warn(line)
             X, y = indexable(X, y)
-            return self._fit_ahead(X, y, params)
+            return self._fit_ahead(X, y, params, asked)
 
-    def _fit_ahead(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
-        """Searches as scikit-learn does, in a copy of itself whose fits are trained ahead."""
+    def _fit_ahead(self, X: Any, y: Any, params: dict[str, Any], asked: Mapping[str, Any]) -> Self:
+        """Searches as scikit-learn does, in a copy of itself whose fits are trained ahead.
+
+        Args:
+            X: As `fit` has it, and so is y.
+            y: Likewise.
+            params: What `fit` passes on to scikit-learn.
+            asked: Arguments of Keras's fit.
+        """
         inner = copy(self)
         inner._own = own = clone(self.estimator)
+        if asked:
+            own.set_params(fit_kwargs={**(own.params.get("fit_kwargs") or {}), **asked})
         inner._given = self._given
         objective = _REGRESSORS if isinstance(own, KerasRegressor) else _CLASSIFIERS
         told = inner._get_routed_params_for_fit(_check_method_params(X, params))
         ahead = inner._ahead = own._ahead = FitsAhead(
-            self.estimator,
+            own,
             X,
             y,
             told.estimator.fit.get("sample_weight"),
@@ -190,7 +204,10 @@ class _ModelSearch(BaseSearchCV):
             if not candidates or not splits:  # of which scikit-learn says what is wrong
                 return evaluate_candidates(*told, more_results, **context)
             if (reason := ahead.reason_not(candidates, splits)) is not None:
-                warn(f"{type(self).__name__}: fits are trained one by one, by Keras's own fit: {reason}.")
+                lost = "" if self.name is None else f" Nothing is kept as {self.name!r}."
+                warn(
+                    f"{type(self).__name__}: fits are trained one by one, by Keras's own fit: {reason}.{lost}"
+                )
                 ahead.is_used = False
                 return evaluate_candidates(*told, more_results, **context)
             ahead.train(candidates, splits, self.max_resources_ if by_epochs else None)
@@ -244,9 +261,10 @@ class _ModelSearch(BaseSearchCV):
         told = (objective_fault(find_objective(name), labels, target, in_python=True) for name in known)
         return [Fault("scoring", fault) for fault in told if fault is not None]
 
-    def _grid_faults(self) -> list[Fault]:
-        """Returns what is wrong with the values that are searched."""
-        found = [self.estimator.faults(grid, prefix) for grid, prefix in self._grids()]
+    def _grid_faults(self, asked: Mapping[str, Any]) -> list[Fault]:
+        """Returns what is wrong with the values that are searched, and with arguments of Keras's fit."""
+        fixed = {f"fit__{name}": [value] for name, value in asked.items()}
+        found = [self.estimator.faults({**fixed, **grid}, prefix) for grid, prefix in self._grids()]
         return list(dict.fromkeys(fault for faults in found for fault in faults))
 
     def _grids(self) -> list[tuple[Mapping[str, Iterable[Any]], str]]:
@@ -556,16 +574,9 @@ def _is_model_function(given: Any) -> bool:
 
 
 def _fit_faults(params: Mapping[str, Any]) -> list[Fault]:
-    if get_config()["enable_metadata_routing"]:
+    if "validation_data" not in params:
         return []
     holds = (
-        "is not passed on to training: give its parameters in param_grid, a fixed one as a list of one value."
-    )
-    held_out = (
         "is not taken, since cv tells what is held out: add its rows to X and y, and give cv=PredefinedSplit."
     )
-    return [
-        Fault(f"fit.{name}", held_out if name == "validation_data" else holds)
-        for name in params
-        if name not in ("groups", "sample_weight")
-    ]
+    return [Fault("fit.validation_data", holds)]

@@ -175,11 +175,15 @@ def noted_fits() -> Iterator[list[Fit]]:
     adapts = [(cls, cls.adapt) for cls in kinds]
     for cls in kinds:
         cls.adapt = build if cls is keras.layers.Normalization else refuse
+    patched = vars(keras.Model).get("fit")  # by another package; else it is inherited
     keras.Model.fit = fit
     try:
         yield fits
     finally:
-        del keras.Model.fit  # which it inherits
+        if patched is None:
+            del keras.Model.fit
+        else:
+            keras.Model.fit = patched
         for cls, adapt in adapts:
             cls.adapt = adapt
 

@@ -345,8 +345,8 @@ class TestParameters:
         assert str(raised.value) == message
 
     def test_arguments_of_fit_that_would_be_lost_are_refused(self, digits):
-        with pytest.raises(ConfigError, match=r"GridSearchCV, fit\.epochs: is not passed on to training"):
-            kg.GridSearchCV(never, {"units": [4]}).fit(*digits, epochs=3)
+        with pytest.raises(ConfigError, match=r"GridSearchCV, .*epoch: .*Did you mean 'epochs'"):
+            kg.GridSearchCV(never, {"units": [4]}).fit(*digits, epoch=3)
         with pytest.raises(ConfigError, match=r"fit\.validation_data: is not taken, since cv tells what is"):
             kg.GridSearchCV(never, {"units": [4]}).fit(*digits, validation_data=digits)
 

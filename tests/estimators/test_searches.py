@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import loguniform
 from sklearn import config_context, model_selection
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 import kerasgrid as kg
+from kerasgrid.errors import ChangedError
 from kerasgrid.estimators.ahead import FitsAhead
 
 pytestmark = pytest.mark.slow
@@ -214,3 +216,55 @@ def test_metadata_is_routed_to_fits_and_scores(digits):
         )
         with pytest.raises(ValueError, match="sample_weight"):
             find(build).fit(X, y, sample_weight=weights)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_name_is_of_one_set_of_samples_and_other_scores_may_follow(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = digits
+
+    def fitted(X=X, y=y, name="kept", **options):
+        found = kg.GridSearchCV(
+            build, {"epochs": [1], **SGD}, cv=[(range(90), range(90, 150))], name=name, **options
+        )
+        return found.fit(X, y)
+
+    first = fitted()
+    with pytest.raises(
+        ChangedError, match=r"otherwise: data changed\. Give the search another name=, or move"
+    ):
+        fitted(X[::-1])
+    with pytest.raises(ChangedError, match="data changed"):
+        fitted(y=(y + 1) % 10)
+    again = fitted(scoring=size, return_train_score=True)
+    alone = fitted(name=None, scoring=size, return_train_score=True)
+    for key in ("mean_test_score", "mean_train_score"):
+        assert again.cv_results_[key] == pytest.approx(alone.cv_results_[key], rel=1e-4)
+    np.testing.assert_array_equal(again.predict_proba(X), first.predict_proba(X))
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_a_scorer_fits_is_its_own_and_what_it_keeps_lasts(digits):
+    X, y = digits
+    kept = []
+
+    def fits_a_clone(estimator, X, y):
+        kept.append(clone(estimator).fit(X, y))
+        kept.append(estimator)
+        return estimator.score(X, y)
+
+    options = {"cv": 2, "refit": False}
+    grid = {"learning_rate": [0.1, 0.01], "epochs": [1], **SGD}
+    plain = kg.GridSearchCV(build, grid, **options).fit(X, y).cv_results_["mean_test_score"]
+    found = kg.GridSearchCV(build, grid, scoring=fits_a_clone, **options).fit(X, y)
+    assert found.cv_results_["mean_test_score"].tolist() == plain.tolist()
+    own, others = kept[0], kept[1]
+    assert own.history_["loss"] != others.history_["loss"]
+    assert others.predict_proba(X[:3]).shape == (3, 10)
+    assert len(clone(others).fit(X[:40], y[:40]).predict(X)) == 150
+
+
+@pytest.mark.usefixtures("eager")
+def test_fit_takes_what_keras_s_own_does(digits):
+    search = kg.GridSearchCV(build, {"units": [4]}, cv=2).fit(*digits, epochs=2, batch_size=64, verbose=0)
+    assert len(search.best_estimator_.history_["loss"]) == 2
