@@ -337,7 +337,8 @@ class GridSearchCV(_ModelSearch, model_selection.GridSearchCV):
 
     Args:
         estimator: A model function `build(input_shape, n_classes, **params)`, with `n_outputs` in the place
-            of `n_classes` for numbers, or `build(hp)`; a built-in model's name, `path/to/file.py:function` or
+            of `n_classes` for numbers, or `build(hp)`; a HyperModel; a function in the form of Keras's wrappers,
+            SciKeras or Talos, or such a wrapper; a built-in model's name, `path/to/file.py:function` or
             `package.module:function`; or an estimator.
         param_grid: Lists of values by parameter, or a list of such grids. A fixed parameter is a list
             of one value.
@@ -450,7 +451,8 @@ class HalvingGridSearchCV(_ModelSearch, model_selection.HalvingGridSearchCV):
 
     It decides by held-out scores, as scikit-learn's does; the search engine `halving` decides by an inner
     split (Jamieson and Talwalkar 2016). With the resource `epochs` fits go on from where they stand, where
-    nothing in their training depends on how many there are in all; with `n_samples` they are trained anew.
+    nothing in their training depends on how many there are in all and scores are scikit-learn's own; with
+    `n_samples` they are trained anew.
 
     Args:
         estimator: As in `GridSearchCV`.
