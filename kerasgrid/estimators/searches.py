@@ -338,8 +338,8 @@ class GridSearchCV(_ModelSearch, model_selection.GridSearchCV):
     Args:
         estimator: A model function `build(input_shape, n_classes, **params)`, with `n_outputs` in the place
             of `n_classes` for numbers, or `build(hp)`; a HyperModel; a function in the form of Keras's
-            wrappers, SciKeras or Talos, or such a wrapper; a built-in model's name, `path/to/file.py:function`
-            or `package.module:function`; or an estimator.
+            wrappers, SciKeras or Talos, or such a wrapper; a built-in model's name, `file.py:function` or
+            `package.module:function`; or an estimator.
         param_grid: Lists of values by parameter, or a list of such grids. A fixed parameter is a list
             of one value.
         scoring: A scorer's name, a callable, or several; None for the estimator's own score, accuracy,
