@@ -278,7 +278,7 @@ def test_a_file_that_is_there_is_never_overwritten():
         ("", {}, "train.csv: empty."),
         ("label;p0;p1\n1;2;3\n", {}, "train.csv, line 1: separated by ';'. Save it separated by commas."),
         ("5,0,0,1,2\n3,1,2,3,4\n", {}, "train.csv, line 1: numbers, where the columns' names are needed. "),
-        ("label,p0\n0,1\n0,2\n", {}, "train.csv, column 'label': all 2 samples are of the class 0."),
+        ("label,p0\n0,1\n0,2\n", {}, "train.csv: all 2 samples are of the class 0."),
         ("label,p0,p1\n0,1,x\n1,x,x\n", {}, "train.csv: no column is a feature: 'p0' (another value in "),
         ("label,p0\n0,1\n1\n", {}, "train.csv, line 3: 1 cell, but the header has 2 columns."),
         (

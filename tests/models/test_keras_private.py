@@ -21,8 +21,11 @@ from kerasgrid.models import keras_private as private  # noqa: E402
 pytestmark = pytest.mark.slow
 layers = keras.layers
 ROOMS = [Path(kerasgrid.__file__).parent / room for room in ("models", "training", "estimators")]
-OF_OTHERS = {"_parameter_constraints", "_seed_state", "_record_values"}
-"""Scikit-learn's, and KerasTuner's, of an oracle of which AutoKeras's is made."""
+OF_OTHERS = {
+    *("_parameter_constraints", "_get_scorers", "_scorers", "_get_routed_params_for_fit"),
+    *("_seed_state", "_record_values", "_build"),
+}
+"""scikit-learn's, of searches; KerasTuner's, of AutoKeras's oracle and of HyperModels."""
 
 
 @contextmanager
