@@ -332,9 +332,8 @@ class FoldModels:
             return None
         trial = self._best[1]
         jobs = state.jobs_of(trial)
-        own = {
-            self.paths.kept(self.paths.model(*job)) for job in jobs
-        }  # of others, which may be many, the end alone is read
+        own = {self.paths.kept(self.paths.model(*job)) for job in jobs}
+        # Of others, which may be many, the end alone is read.
         is_whole = {
             file: (is_whole_archive if file in own else is_zipfile)(file) for file in self.paths.models
         }

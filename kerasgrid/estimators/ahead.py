@@ -147,7 +147,9 @@ class FitsAhead:
         samples = self._template._samples(X, y, sample_weight)
         if samples.table is None:
             samples = replace(samples, images=as_pixels(samples.images, "X"))
-        self.samples: Dataset = replace(samples, fingerprint=fingerprint(samples))
+        if name is not None:  # a run that is forgotten is gone on with by nobody
+            samples = replace(samples, fingerprint=fingerprint(samples))
+        self.samples: Dataset = samples
         self._stack, self._sessions = ExitStack(), dict[tuple, Session]()
         self._executor: Executor | None = None
         self._queue: deque[Told | Failed] = deque()

@@ -270,10 +270,10 @@ class _ModelSearch(BaseSearchCV):
     def _grids(self) -> list[tuple[Mapping[str, Iterable[Any]], str]]:
         """Returns each grid of values, and what messages call it."""
         searched, several = self._searched, not isinstance(self._searched, Mapping)
-        ParameterSampler(searched, 1) if self._is_drawn else ParameterGrid(
-            searched
-        )  # which raise if it is none
-        name = "param_distributions" if self._is_drawn else "param_grid"
+        name, check = "param_grid", ParameterGrid
+        if self._is_drawn:
+            name, check = "param_distributions", partial(ParameterSampler, n_iter=1)
+        check(searched)  # which raises where it is none
         return [
             (
                 {key: _some_of(values) for key, values in grid.items()},
