@@ -74,12 +74,14 @@ class Read:
         folds: How they are split.
         keeps_weights: Whether the weights of each fit are kept.
         keeps_trained: Whether what each fit says of the samples that it was trained on is.
+        measures_epochs: Whether each epoch is measured on samples that are held out.
     """
 
     samples: Dataset
     folds: tuple[Fold, ...]
     keeps_weights: bool = False
     keeps_trained: bool = False
+    measures_epochs: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -143,7 +143,6 @@ class FitsAhead:
         self._template = clone(estimator)
         self._X, self._observer = X, observer
         self._objective, self._n_workers = objective, n_workers
-        self._keeps_weights, self._keeps_trained = keeps_weights, keeps_trained
         samples = self._template._samples(X, y, sample_weight)
         if samples.table is None:
             samples = replace(samples, images=as_pixels(samples.images, "X"))
@@ -155,6 +154,13 @@ class FitsAhead:
         self._queue: deque[Told | Failed] = deque()
         self._splits: Sequence[Split] = ()
         self._is_kept = name is not None
+        self._read = Read(
+            samples,
+            folds=(),
+            keeps_weights=keeps_weights,
+            keeps_trained=keeps_trained,
+            measures_epochs=self._is_kept,  # of a run that is forgotten nobody sees curves
+        )
         self._results = Path("results") if self._is_kept else Path(tempfile.mkdtemp(prefix="kerasgrid-"))
         self._paths = RunPaths(self._results, name or "fits")
         self._n_runs = 0
@@ -238,7 +244,7 @@ class FitsAhead:
         found: dict[int, list[Told | Failed]] = {}
         for own, places in grouped.items():
             members = [estimators[place] for place in places]
-            told = self._train(own, members, folds, longest)
+            told = self._train(own, members, replace(self._read, folds=folds), self._observer, longest)
             found |= dict(zip(places, told, strict=True))
         self._queue = deque(
             found[place][split] for place, split in product(range(len(candidates)), range(len(splits)))
@@ -281,44 +287,61 @@ class FitsAhead:
         every = np.arange(len(self.samples))
         fold = Fold(0, every, every[:: -(-len(every) // _SAMPLE)])  # of classes in blocks, too
         self._splits = [(fold.train, fold.test)]
-        self._keeps_weights, self._keeps_trained = True, False
+        read = replace(
+            self._read, folds=(fold,), keeps_weights=True, keeps_trained=False, measures_epochs=False
+        )
         self._observer.doing("The best candidate is fitted to all samples.")
-        self._observer = Observer()  # what its run tells is of samples that it trains on
-        [[told]] = self._train(_owned(estimator), [estimator], (fold,), None)
+        silent = Observer()  # what its run tells is of samples that it trains on
+        [[told]] = self._train(_owned(estimator), [estimator], read, silent)
         if isinstance(told, Failed):
             raise told.error
         return told
 
     def _train(
-        self, own: tuple, estimators: Sequence[KerasEstimator], folds: tuple[Fold, ...], longest: int | None
+        self,
+        own: tuple,
+        estimators: Sequence[KerasEstimator],
+        read: Read,
+        observer: Observer,
+        longest: int | None = None,
     ) -> list[list[Told | Failed]]:
         """Trains estimators with the same function and seed; returns each one's fits."""
         params = [json.loads(json.dumps(estimator._python_params())) for estimator in estimators]
         until = {one["epochs"] for one in params if "epochs" in one} if longest is not None else set()
         try:
-            session = self._session(own, params, folds, longest)
+            session = self._session(own, params, read, observer, longest)
             rung = None
             if longest is not None and len(until) == 1 and self._may_go_on(session, params):
                 rung = until.pop()
                 params = [{**one, "epochs": longest} for one in params]
             trials = session.train(Proposal(params, rung))
         except RefusedError as error:  # none of the models can be built
-            return [[Failed(_identity_of(one), fold.train, error) for fold in folds] for one in estimators]
+            return [
+                [Failed(_identity_of(one), fold.train, error) for fold in read.folds] for one in estimators
+            ]
         if trials is None:
             raise KeyboardInterrupt
         session.is_finished = True
         return [
-            [self._told(session, Job(trial, fold.index), fold, rung, _identity_of(one)) for fold in folds]
+            [
+                self._told(session, Job(trial, fold.index), fold, rung, _identity_of(one))
+                for fold in read.folds
+            ]
             for trial, one in zip(trials, estimators, strict=True)
         ]
 
     def _may_go_on(self, session: Session, params: Sequence[Mapping[str, Any]]) -> bool:
         """Tells whether a longer run after some epochs is what a run of these epochs is."""
         routes = map(session.recipe.route, params)
-        return not self._keeps_weights and all(route.looks_at_total is None for route in routes)
+        return not session.recipe.keeps_weights and all(route.looks_at_total is None for route in routes)
 
     def _session(
-        self, own: tuple, params: Sequence[Mapping[str, Any]], folds: tuple[Fold, ...], longest: int | None
+        self,
+        own: tuple,
+        params: Sequence[Mapping[str, Any]],
+        read: Read,
+        observer: Observer,
+        longest: int | None,
     ) -> Session:
         """Returns the session that trains such estimators; one that is open where that is the same."""
         if own in self._sessions:
@@ -328,11 +351,10 @@ class FitsAhead:
         paths = self._next_run()
         draft = self._draft(paths.name, own, params)
         if self._executor is None:
-            self._executor = make_executor(draft, most=len(params) * len(folds))
-        given = Given(read=Read(self.samples, folds, self._keeps_weights, self._keeps_trained))
+            self._executor = make_executor(draft, most=len(params) * len(read.folds))
         try:
             session = self._stack.enter_context(
-                opened(draft, given, paths.results, executor=self._executor, observer=self._observer)
+                opened(draft, Given(read=read), paths.results, executor=self._executor, observer=observer)
             )
         except ChangedError as error:
             what = str(error).partition(". Restore what changed")[0]
@@ -376,7 +398,7 @@ class FitsAhead:
                 error.add_note(paths.error(*job.id).read_text(encoding="utf-8", errors="replace"))
             return Failed(params, fold.train, error)
         files = [(paths.prediction(*job.id), fold.test)]
-        files += [(paths.trained(*job.id), fold.train)] if self._keeps_trained else []
+        files += [(paths.trained(*job.id), fold.train)] if session.recipe.keeps_trained else []
         if rung is not None:  # what it says later takes their place
             files = [(_kept_after(rung, file), rows) for file, rows in files]
         history = {
@@ -384,7 +406,7 @@ class FitsAhead:
         }
         if not _RATES & session.recipe.route(job.trial.params).callbacks.keys():
             history.pop("learning_rate", None)
-        weights = paths.weights(*job.id) if self._keeps_weights else None
+        weights = paths.weights(*job.id) if session.recipe.keeps_weights else None
         said = [(file, partial(_safe_indexing, self._X, rows)) for file, rows in files]
         return Told(params, fold.train, replace(record, history=history), said, weights)
 

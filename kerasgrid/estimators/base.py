@@ -236,12 +236,12 @@ class KerasEstimator(BaseEstimator):
             samples = self._samples(X, y, sample_weight)
             self._input_shape = samples.images.shape[1:]
             self._span = None if samples.table is not None else Span.of(samples.images)
-            gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
             self._net = self._trained = None
             trained = None if ahead is None else ahead.next(self, samples)
             if trained is not None:
                 self._take(trained, samples)
             else:
+                gc.collect()  # a model lies in reference cycles: that of the fit before goes first
                 with nullcontext() if ahead is None else training():
                     self._net = self._train(samples)
         return self

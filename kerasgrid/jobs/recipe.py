@@ -59,6 +59,8 @@ class Recipe:
         keeps_models: Whether the models of fits that have ended are saved.
         keeps_weights: Whether their weights are, to load into what the model function builds.
         keeps_trained: Whether what they say of the rows that they were trained on is.
+        measures_epochs: Whether held-out rows are measured after each epoch, for their curve; else only where
+            a job is scored.
         draws_alike: Whether what is drawn for a job depends on no fold, as in an estimator's fits.
         registered: Classes and functions that a script or notebook has registered with Keras, by the names
             that it knows them by: workers do not run that.
@@ -92,6 +94,7 @@ class Recipe:
     keeps_models: bool = False
     keeps_weights: bool = False
     keeps_trained: bool = False
+    measures_epochs: bool = True
     draws_alike: bool = False
     registered: Mapping[str, Any] = field(default_factory=dict)
     checkpoint_interval_s: float = 30.0

@@ -51,6 +51,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         draws_alike=prepared.read is not None,
         keeps_weights=prepared.read is not None and prepared.read.keeps_weights,
         keeps_trained=prepared.read is not None and prepared.read.keeps_trained,
+        measures_epochs=prepared.read is None or prepared.read.measures_epochs,
     )
 
 

@@ -181,7 +181,8 @@ class Loop:
 
     def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Adds an epoch to the history, with the held-out fold's curve, which nothing decides by."""
-        test = self.evaluate(self.samples.test) if len(self.samples.test) else {}
+        is_measured = self.candidate.recipe.measures_epochs and len(self.samples.test) > 0
+        test = self.evaluate(self.samples.test) if is_measured else {}
         row = {**logs, **{f"test_{name}": value for name, value in test.items()}}
         for name, value in row.items():
             self.progress.history.setdefault(name, []).append(value)

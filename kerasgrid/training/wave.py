@@ -78,7 +78,7 @@ class Wave:
         until: The epoch, from 1, after which runs that have not ended wait; None for none.
         most: Runs that fit side by side, where more did not; None where that is not known.
         ended: Ids of jobs that have ended.
-        has_measured: Whether an epoch has been trained and measured.
+        has_measured: Whether what an epoch has trained was measured.
     """
 
     recipe: Recipe
@@ -283,10 +283,13 @@ class Wave:
 
     def _end_epoch(self, states: Any) -> None:
         """Measures, lets callbacks decide, and ends the jobs that are read here."""
-        measured = self._measured(self.members, states)
-        self.epoch, self.step, self.has_measured = self.epoch + 1, 0, True
+        members, self.epoch, self.step = self.members, self.epoch + 1, 0
+        is_looked_at = self.recipe.measures_epochs or any(
+            member.val is not None or min(member.epochs) <= self.epoch for member in members
+        )
+        measured = self._measured(members, states) if is_looked_at else [None] * len(members)
         left, ends = [], []
-        for member, found in zip(self.members, measured, strict=True):
+        for member, found in zip(members, measured, strict=True):
             try:
                 ends += self._finish_epoch(member, found)
                 if member.jobs:
@@ -303,7 +306,7 @@ class Wave:
         if left:
             is_moved = self._saved is not None and self._saved != self._path()
             # Without a checkpoint they would begin again in a program for fewer.
-            is_first = self._saved is None and len(left) < len(measured) and backend.WIDTH_MATTERS
+            is_first = self._saved is None and len(left) < len(members) and backend.WIDTH_MATTERS
             # And another program computes them where they take the same batches from here on.
             is_other = self._shares != _take_the_same(left)
             if is_other:
@@ -332,11 +335,14 @@ class Wave:
                     self.ended.add(job.id)
                     self.context.emit(record)
 
-    def _finish_epoch(self, member: Member, measured: _Measured) -> list[FoldRecord]:
-        """Does what follows an epoch of one run; drops the jobs that end and returns their records."""
+    def _finish_epoch(self, member: Member, measured: _Measured | None) -> list[FoldRecord]:
+        """Does what follows an epoch of one run; drops the jobs that end and returns their records.
+
+        Where nothing looks at the epoch it was not measured, and is where the run ends by a callback.
+        """
         stand, epoch = member.stand, self.epoch - 1
         logs = self.program.logs(member.state["metrics"])
-        logs |= {f"val_{name}": value for name, value in measured.val.items()}
+        logs |= {f"val_{name}": value for name, value in measured.val.items()} if measured else {}
         rate = stand.optimizer.learning_rate
         for callback in member.callbacks:
             if isinstance(callback, keras.callbacks.TerminateOnNaN):  # the program has taken no step since
@@ -344,7 +350,8 @@ class Wave:
                 callback.on_batch_end(n_steps - 1, logs)
             callback.on_epoch_end(epoch, logs)
         row = {**logs, "learning_rate": rate}
-        row |= {f"test_{name}": value for name, value in measured.test.items()}
+        if measured is not None and self.recipe.measures_epochs:
+            row |= {f"test_{name}": value for name, value in measured.test.items()}
         for name, value in row.items():
             member.history.setdefault(name, []).append(float(value))
         for job, epochs in zip(member.jobs, member.epochs, strict=True):
@@ -355,9 +362,12 @@ class Wave:
             restores = any(getattr(callback, "restore_best_weights", False) for callback in member.callbacks)
             for callback in member.callbacks:
                 callback.on_train_end()
-            if restores:
+            if restores or measured is None:
                 [measured] = self._measured([member], self._stacked([member.state]))
         reads = len(member.jobs) if ends else sum(epochs <= self.epoch for epochs in member.epochs)
+        if not reads:
+            return []
+        assert measured is not None  # an epoch at which a job is read is looked at
         records = [
             self._record(member, job, measured, epochs, ends)
             for job, epochs in zip(member.jobs[:reads], member.epochs, strict=False)
@@ -425,13 +435,15 @@ class Wave:
     def _measured(self, members: Sequence[Member], states: Any) -> list[_Measured]:
         """Returns what each run does, by the statistics that it is measured by."""
         by_averages = cache(lambda: self._measure(members, states, is_debiased=True))
+        found = self._measure(members, states)
+        self.has_measured = True
 
         def at(place: int) -> _Measured:
             return by_averages()[place]
 
         return [
-            found if member.is_debiased else replace(found, by_averages=partial(at, place))
-            for place, (member, found) in enumerate(zip(members, self._measure(members, states), strict=True))
+            own if member.is_debiased else replace(own, by_averages=partial(at, place))
+            for place, (member, own) in enumerate(zip(members, found, strict=True))
         ]
 
     def _measure(
