@@ -46,7 +46,7 @@ from kerasgrid.planning.workers import (
     check_goes_on,
     device_of,
     environment,
-    make_executor,
+    lent_executor,
     make_recipe,
     prepare_beside,
     threads_of,
@@ -173,7 +173,7 @@ def opened(
     if not fresh:
         check_journal(paths)
     with ExitStack() as stack:
-        used = executor or stack.enter_context(make_executor(draft, most=most))
+        used = executor or stack.enter_context(lent_executor(draft, most=most))
         begins = fresh or not paths.journal.exists()
         prepared = prepare_beside(used, draft, given, doing=observer.doing, starts=begins)
         if draft.config.data.train is not None:
@@ -189,7 +189,7 @@ def opened(
             if executor is None:
                 used.close()
             threads = run.threads
-            used = stack.enter_context(make_executor(draft, threads, most))
+            used = stack.enter_context(lent_executor(draft, threads, most))
         if retry_failed:
             observer.note(f"{count(run.forget_failed(), 'trial')} that failed will be tried again.")
         session = Session(run, used, threads, observer, checkpoint_interval_s)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -43,7 +43,7 @@ from kerasgrid.errors import (
 )
 from kerasgrid.estimators.base import KerasEstimator
 from kerasgrid.executors import Executor
-from kerasgrid.planning.workers import make_executor
+from kerasgrid.planning.workers import lent_executor
 from kerasgrid.records import Dataset, Fold, FoldRecord, Job
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
@@ -150,6 +150,7 @@ class FitsAhead:
             samples = replace(samples, fingerprint=fingerprint(samples))
         self.samples: Dataset = samples
         self._stack, self._sessions = ExitStack(), dict[tuple, Session]()
+        self._workers = ExitStack()
         self._executor: Executor | None = None
         self._queue: deque[Told | Failed] = deque()
         self._splits: Sequence[Split] = ()
@@ -167,17 +168,18 @@ class FitsAhead:
         self.fit_times = np.empty((0, 0))
         self.is_used = True
 
-    def close(self, error: BaseException | None = None) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
         """Ends what is open, as interrupted where an error ends it, and removes a run that is forgotten."""
         self.is_used = False
-        try:
-            self._end_sessions(error)
-        finally:
-            if self._executor is not None:
-                self._executor.close()
-                self._executor = None
-            if not self._is_kept:
-                shutil.rmtree(self._results, ignore_errors=True)
+        ends = ExitStack()
+        if not self._is_kept:
+            ends.callback(shutil.rmtree, self._results, ignore_errors=True)
+        ends.push(self._workers)
+        ends.push(self._stack)
+        ends.__exit__(*exception)
 
     def reason_not(self, candidates: Sequence[Mapping[str, Any]], splits: Sequence[Split]) -> str | None:
         """Returns why each fit has to be trained when it is asked for; None where none has.
@@ -278,8 +280,7 @@ class FitsAhead:
         if len(samples) != len(rows) or not np.array_equal(samples.labels, self.samples.labels[rows]):
             return False
         images = samples.images if samples.table is not None else as_pixels(samples.images, "X")
-        known = self.samples.images[rows]
-        return np.array_equal(images, known, equal_nan=known.dtype.kind == "f")
+        return _are_equal(images, self.samples.images[rows])
 
     def _fit_of_all(self, estimator: KerasEstimator) -> Told:
         """Trains an estimator on all samples, and keeps its weights."""
@@ -351,7 +352,8 @@ class FitsAhead:
         paths = self._next_run()
         draft = self._draft(paths.name, own, params)
         if self._executor is None:
-            self._executor = make_executor(draft, most=len(params) * len(read.folds))
+            most = len(params) * len(read.folds)
+            self._executor = self._workers.enter_context(lent_executor(draft, most=most))
         try:
             session = self._stack.enter_context(
                 opened(draft, Given(read=read), paths.results, executor=self._executor, observer=observer)
@@ -417,12 +419,9 @@ class FitsAhead:
             for one, other in zip(before, now, strict=True)
         )
 
-    def _end_sessions(self, error: BaseException | None = None) -> None:
-        """Ends them, as interrupted where an error does."""
-        stack, self._stack, self._sessions = self._stack, ExitStack(), {}
-        with stack:
-            if error is not None:
-                raise error
+    def _end_sessions(self) -> None:
+        self._stack.close()
+        self._sessions.clear()
 
 
 def _rows(part: Any) -> np.ndarray:
@@ -478,8 +477,14 @@ def _are_same(one: Any, other: Any) -> bool:
     if is_sparse(one):
         return one.shape == other.shape and (one != other).nnz == 0
     if isinstance(one, np.ndarray):
-        is_number = one.dtype.kind in "fc"
-        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=is_number)
+        return one.dtype == other.dtype and _are_equal(one, other)
     if isinstance(one, list):
         return len(one) == len(other) and all(map(np.array_equal, one, other))
     return False
+
+
+def _are_equal(one: np.ndarray, other: np.ndarray) -> bool:
+    """Tells whether arrays hold the same; NaN is looked for where they seem not to, which takes longer."""
+    if np.array_equal(one, other):
+        return True
+    return one.dtype.kind in "fc" and other.dtype.kind in "fc" and np.array_equal(one, other, equal_nan=True)

@@ -157,7 +157,7 @@ class _ModelSearch(BaseSearchCV):
         inner._given = self._given
         objective = _REGRESSORS if isinstance(own, KerasRegressor) else _CLASSIFIERS
         told = inner._get_routed_params_for_fit(_check_method_params(X, params))
-        ahead = inner._ahead = own._ahead = FitsAhead(
+        inner._ahead = own._ahead = FitsAhead(
             own,
             X,
             y,
@@ -172,16 +172,10 @@ class _ModelSearch(BaseSearchCV):
         inner._split = partial(_split_of, X, y, told.splitter.split)
         inner.cv = check_cv(self.cv, y, classifier=is_classifier(own))
         inner.n_jobs, inner.verbose = 1, 0
-        error: BaseException | None = None
-        try:
+        with inner._ahead:
             super(_ModelSearch, inner).fit(X, y, **params)
             if hasattr(inner, "best_estimator_"):
                 inner.best_estimator_.stand_alone()
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            ahead.close(error)
         found = {name: value for name, value in vars(inner).items() if name not in vars(self)}
         for name in found.keys() - _OF_FIT:
             setattr(self, name, found[name])

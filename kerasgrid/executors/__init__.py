@@ -12,6 +12,7 @@ from kerasgrid.executors.base import (
 )
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
+from kerasgrid.executors.waiting import lent_processes
 
 __all__ = [
     "Context",
@@ -24,4 +25,5 @@ __all__ = [
     "Processes",
     "Raised",
     "Started",
+    "lent_processes",
 ]

@@ -81,6 +81,11 @@ class Executor(abc.ABC):
     n_workers: int
     _stopping = _running = False
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stopping
+
     @abc.abstractmethod
     def start(self) -> None:
         """Begins to make all workers ready and returns at once; without it `run` does so as it needs them."""

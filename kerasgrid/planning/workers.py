@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -110,13 +111,40 @@ def make_executor(draft: Draft, threads: int | None = None, most: int | None = N
     """
     if _runs_inline(draft):
         return executors.Inline()
+    return executors.Processes(**_options(draft, threads, most))
+
+
+@contextmanager
+def lent_executor(
+    draft: Draft, threads: int | None = None, most: int | None = None
+) -> Iterator[executors.Executor]:
+    """Gives the executor that a search asks for; where Python may search again, its workers wait for that.
+
+    They do not with GPUs, whose memory they would hold, nor where functions are named by their files, which
+    they would not read again.
+
+    Args:
+        threads: As in `make_executor`.
+        most: Likewise.
+    """
+    is_kept = draft.function is not None and not _runs_inline(draft) and not machine.count_gpus()
+    with (
+        executors.lent_processes(**_options(draft, threads, most))
+        if is_kept
+        else make_executor(draft, threads, most)
+    ) as executor:
+        yield executor
+
+
+def _options(draft: Draft, threads: int | None, most: int | None) -> dict[str, Any]:
+    """Returns with what the worker processes of a search are begun."""
     environments = _environments(draft, most)
     if threads is not None:
         environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
     n_workers = len(environments)
     # Without a GPU TensorFlow gives no memory back; with one, CUDA alone may take more than a share.
     most_bytes = None if machine.count_gpus() else machine.worker_share_bytes(n_workers)
-    return executors.Processes(n_workers, environment=environments, setup=load, most_bytes=most_bytes)
+    return {"n_workers": n_workers, "environment": environments, "setup": load, "most_bytes": most_bytes}
 
 
 def prepare_beside(

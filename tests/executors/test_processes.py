@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -37,7 +38,7 @@ from worker_tasks import (
 import kerasgrid.errors
 from kerasgrid import spawning
 from kerasgrid.errors import RunError
-from kerasgrid.executors import Died, Emitted, Finished, Processes, Raised, Started
+from kerasgrid.executors import Died, Emitted, Finished, Processes, Raised, Started, lent_processes
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +108,71 @@ def test_workers_stay_and_are_started_only_for_tasks():
         pids = {pid for _ in range(3) for pid in payloads(executor.run(send_pid, [1]))}
     assert len(pids) == 1
     assert all(gone(pid) for pid in pids)
+
+
+def lent_pid(**options):
+    with lent_processes(1, **options) as executor:
+        return payloads(executor.run(send_pid, [1]))[0]
+
+
+def change_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERASGRID_TEST", "other")
+
+
+def go_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def change_imported_code(monkeypatch, tmp_path):
+    own = ModuleType("own")
+    own.__file__ = str(tmp_path / "own.py")
+    (tmp_path / "own.py").write_text("width = 1")
+    later = time.time() + 5
+    os.utime(own.__file__, (later, later))
+    monkeypatch.setitem(sys.modules, "own", own)
+
+
+def end_by_an_error(monkeypatch, tmp_path):
+    with pytest.raises(ZeroDivisionError), lent_processes(1):
+        raise ZeroDivisionError
+
+
+def stop(monkeypatch, tmp_path):
+    with lent_processes(1) as executor:
+        executor.stop()
+
+
+def let_nobody_come(monkeypatch, tmp_path):
+    monkeypatch.setattr("kerasgrid.executors.waiting.WAIT_S", 0.01)
+    assert gone(lent_pid())
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        change_the_environment,
+        go_elsewhere,
+        change_imported_code,
+        end_by_an_error,
+        stop,
+        let_nobody_come,
+    ],
+)
+def test_workers_wait_for_the_next_who_needs_the_same(monkeypatch, tmp_path, happens):
+    pid = lent_pid()
+    assert lent_pid() == pid
+    happens(monkeypatch, tmp_path)
+    assert lent_pid() != pid
+    assert gone(pid)
+
+
+def test_of_workers_that_were_lent_at_once_those_of_the_last_wait():
+    with lent_processes(1) as outer:
+        [pid] = payloads(outer.run(send_pid, [1]))
+        inner = lent_pid()
+        assert inner != pid
+    assert gone(inner)
+    assert lent_pid() == pid
 
 
 @pytest.mark.parametrize("is_early", [True, False])
