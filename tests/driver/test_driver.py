@@ -660,7 +660,7 @@ def test_the_jobs_of_a_worker_that_died_are_tried_once_more_one_by_one(tmp_path,
     monkeypatch.setattr(packing, "run_probes", probes_of_one_graph)
     whole = search(config(), results=tmp_path / "whole")
     executor, notes = Dying(1), Notes()
-    monkeypatch.setattr(driver, "make_executor", lambda *_, **__: executor)
+    monkeypatch.setattr(driver, "lent_executor", lambda *_, **__: executor)
     found = search(config(), results=tmp_path / "died", observer=notes)
     left = executor.packs[0].jobs[1:]
     assert len(left) > 1
@@ -676,7 +676,7 @@ def test_the_jobs_of_a_worker_that_died_are_tried_once_more_one_by_one(tmp_path,
 
 def test_a_job_whose_worker_died_twice_is_recorded_as_failed(tmp_path, monkeypatch):
     executor = Dying(2)
-    monkeypatch.setattr(driver, "make_executor", lambda *_, **__: executor)
+    monkeypatch.setattr(driver, "lent_executor", lambda *_, **__: executor)
     one = config(space={"dropout": [0.2]}, search={"holdout": 0.2})
     [trial] = search(one, results=tmp_path).trials
     assert trial["state"] == "failed"

@@ -122,7 +122,7 @@ def test_of_equal_trials_the_first_is_kept_in_whatever_order_they_end(tmp_path, 
             return super().run(function, list(tasks)[::-1])
 
     monkeypatch.setattr(driver, "train_pack", alike)
-    monkeypatch.setattr(driver, "make_executor", lambda *_, **__: Backwards())
+    monkeypatch.setattr(driver, "lent_executor", lambda *_, **__: Backwards())
     watch = Watch(paths)
     found = search(keeping("best"), results=tmp_path, observer=watch)
     assert watch.seen[0][1].job[0] == 5
