@@ -4,10 +4,11 @@
     python benchmarks/whole_grid.py --grid experiments/kannada_wide.yaml
     python benchmarks/whole_grid.py --rows 600 --peer 2    # small
 
-Each search is a process of its own with a new cache, watched for memory; `--before` names the source tree of
-the other version. GridSearchCV over Keras's wrapper (n_jobs=2, the same folds) trains some of the candidates,
-drawn at random by seed 0, and its time is scaled by epochs to all of them: in whole, and with the time until
-its processes have imported Keras and trained a first epoch, which all candidates need once, counted once.
+Each search is a process of its own with a new cache, watched for memory; `--before` names the source tree
+of the other version. kg.GridSearchCV (n_jobs=2) is given the peers' model function and the same grid.
+GridSearchCV over Keras's wrapper (n_jobs=2, the same folds) trains some of the candidates, drawn at random
+by seed 0, and its time is scaled by epochs to all of them: in whole, and with the time until its processes
+have imported Keras and trained a first epoch, which all candidates need once, counted once.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from halving import grid_of
-from packs import build_one_hot, read_images, scaled, splits
+from packs import build_one_hot, compiled, read_images, scaled, splits
 from watch import summary, watch
 
 HERE = Path(__file__).resolve().parents[1]
@@ -56,6 +57,30 @@ def be_peer(data: str, candidates: str, to: str) -> None:
     Path(to).write_text(json.dumps({"begun": begun, "scores": scores}))
 
 
+def be_drop_in(data: str, grid: str, to: str) -> None:
+    """Is the process of kg.GridSearchCV, over the peer's model."""
+    from kerasgrid import GridSearchCV
+
+    def build(X, y, learning_rate, optimizer, **own):
+        return compiled(X.shape[1:], 10, "sparse_categorical_crossentropy", learning_rate, optimizer, **own)
+
+    X, y = scaled(Path(data))
+    tried = GridSearchCV(build, json.loads(grid), cv=splits(), refit=False, n_jobs=2).fit(X, y)
+    Path(to).write_text(json.dumps({"best": float(tried.best_score_), "n": len(tried.cv_results_["params"])}))
+
+
+def drop_in(data: Path, config: dict) -> tuple[float, dict, dict]:
+    """Runs kg.GridSearchCV; returns its seconds, what it found and its memory."""
+    to = data.with_name("drop_in.json")
+    grid = config["space"] | {name: [value] for name, value in config.get("params", {}).items()}
+    os.environ |= {"KERASGRID_CACHE": str(data.with_name("cache")), "PYTHONPATH": str(HERE)}
+    command = [sys.executable, __file__, "--drop-in", str(data), json.dumps(grid), str(to)]
+    code, seconds, samples = watch(command, 2.0)
+    if code:
+        sys.exit(f"kg.GridSearchCV ended with exit code {code}")
+    return seconds, json.loads(to.read_text()), summary(samples)
+
+
 def search(tree: Path, config: dict) -> tuple[float, dict, dict]:
     """Searches by the kerasgrid of a source tree; returns its seconds, results and memory."""
     with tempfile.TemporaryDirectory() as folder:
@@ -86,6 +111,9 @@ def main() -> int:
     if sys.argv[1:2] == ["--slice"]:
         be_peer(*sys.argv[2:])
         return 0
+    if sys.argv[1:2] == ["--drop-in"]:
+        be_drop_in(*sys.argv[2:])
+        return 0
     from kerasgrid.config.reading import config_from_dict
     from kerasgrid.config.yaml12 import read_yaml
     from kerasgrid.space.reading import read_space
@@ -114,6 +142,10 @@ def main() -> int:
                 took[name].append(seconds)
                 best, about = results["best"]["mean_test_score"], results["summary"]
                 print(f"{name}: {seconds:.1f} s, best {best:.4f}, {about}, {memory}", flush=True)
+        if not given.grid:
+            seconds, found, memory = drop_in(data, config)
+            took["kg.GridSearchCV"] = [seconds]
+            print(f"kg.GridSearchCV: {seconds:.1f} s, {found}, {memory}", flush=True)
         drawn = space.sample(given.peer, 0)
         start, rest = peer(data, drawn)
         share = sum(params["epochs"] for params in drawn) / asked
