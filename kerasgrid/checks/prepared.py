@@ -27,6 +27,7 @@ from kerasgrid.data.cache import array_digest
 from kerasgrid.data.encoding import width
 from kerasgrid.data.folds import NEEDS, folds_fingerprint, is_default, settled
 from kerasgrid.data.in_memory import NOTHING, Given, Read
+from kerasgrid.data.labels import like_labels
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import fault_of_data, n_trained, with_samples
@@ -282,7 +283,8 @@ def prepare(
     report, are_all = draft.report, draft.report.is_settled("params", "space")
     _check_not_built(draft)
     asked = None if given.X is None and given.read is None else _model(draft, ask)
-    data = data_of(draft, given, numbers=_told_as_numbers(draft, asked and asked[1]), doing=doing)
+    numbers, notes = _told_as_numbers(draft, asked and asked[1], given.y)
+    data = data_of(draft, given, numbers=numbers, doing=doing)
     draft = _with_objective(draft, data)
     folds = folds_of(draft, data, given)
     if draft.config.search.engine == AUTOKERAS:
@@ -298,7 +300,9 @@ def prepare(
     _check_weights(draft, data, folds)
     _check_vectors(draft, data, signature)
     looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
-    warnings = draft.notes + warnings_of_data(draft, data, given) + warnings_of_folds(data, folds) + warnings
+    warnings = (
+        draft.notes + notes + warnings_of_data(draft, data, given) + warnings_of_folds(data, folds) + warnings
+    )
     warnings += warnings_of_repeats(draft, space) + warnings_of_precision(draft.config, space)
     warnings += warnings_of_space(draft.config, space)
     report.finish()
@@ -375,15 +379,20 @@ def _model(draft: Draft, ask: AskSignature | None) -> tuple[Model | None, Signat
     return None, None, {}
 
 
-def _told_as_numbers(draft: Draft, signature: Signature | None) -> bool | None:
-    """Returns that whole numbers in y are no classes, where score and model function show it; else None."""
+def _told_as_numbers(
+    draft: Draft, signature: Signature | None, y: Any
+) -> tuple[bool | None, tuple[str, ...]]:
+    """Returns that whole numbers in y are no classes, where score and model function show it, and notes."""
     given = draft.config.search.objective
-    if signature is None or given is None or not signature.shows_numbers:
-        return None
+    if signature is None or given is None or not signature.shows_numbers(are_like_labels=False):
+        return None, ()
     try:
-        return True if scores_numbers(find_objective(given)) else None
+        if not scores_numbers(find_objective(given)):
+            return None, ()
     except ConfigError:  # which is told where the objective is checked
-        return None
+        return None, ()
+    note = like_labels(y)
+    return (True, ()) if signature.shows_numbers(are_like_labels=note is not None) else (None, (note or "",))
 
 
 def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:

@@ -17,6 +17,7 @@ from kerasgrid.records import Target
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[+-]?0[0-9]")
 _NUMBERS = (bool, int, float, np.number, np.bool_)
+_MOST_LIKE_LABELS = _SAMPLES_OF_LABEL = 10
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.0*)?")
 
 
@@ -186,6 +187,20 @@ def look_like_numbers(values: np.ndarray) -> bool:
     if len(found) <= 2:
         return False
     return bool(found[0] not in (0, 1) or found[-1] - found[0] != len(found) - 1)
+
+
+def like_labels(values: Any) -> str | None:
+    """Returns that whole numbers are taken for labels: a few, each of many samples; None of others."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "iu" or not found.ndim or found.size != len(found):
+        return None
+    n_different = len(np.unique(found))
+    if n_different > _MOST_LIKE_LABELS or found.size < _SAMPLES_OF_LABEL * n_different:
+        return None
+    return (
+        f"y holds {n_different} different whole numbers, which are taken for labels, whose values are scored: "
+        "to predict numbers, give y.astype(float)."
+    )
 
 
 def _as_numbers(values: Any, where: str) -> np.ndarray:

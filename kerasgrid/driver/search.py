@@ -103,7 +103,8 @@ def search(
         y: Their labels (sample,): whole numbers, truth values or texts; or rows (sample, class): one-hot, or
             of several labels each where `data.multi_label` says so. Or numbers to predict, (sample,) or
             (sample, number): floats, unless they are class numbers; and whole numbers where the objective is
-            of regression and the model function names `n_outputs`, or no `n_classes`.
+            of regression and the model function names no `n_classes`, or `n_outputs` too and they are no few
+            labels of many samples each.
         groups: Which group each sample of X is of (sample,), numbers or texts: no group is in two folds, as
             `search.folds` has it by default then; `cv` is given them too.
         cv: A splitter of scikit-learn's, with a random_state where it shuffles, or an iterable of (train,

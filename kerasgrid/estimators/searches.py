@@ -23,7 +23,7 @@ from sklearn.utils.validation import _check_method_params
 from kerasgrid.console import Console, warn
 from kerasgrid.data.drawn import drawn, gives_batches
 from kerasgrid.data.in_memory import refuse_others, sparse_note
-from kerasgrid.data.labels import is_one_hot, look_like_numbers, target_of_numbers
+from kerasgrid.data.labels import is_one_hot, like_labels, look_like_numbers, target_of_numbers
 from kerasgrid.driver.search import OnlyWarnings
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimators.ahead import FitsAhead
@@ -103,7 +103,7 @@ class _ModelSearch(BaseSearchCV):
                 tf.data.Dataset, PyDataset or DataLoader gives y too, and is drawn once.
             y: (sample,) labels or (sample, class) one-hot rows; or numbers to predict, (sample,) or (sample,
                 number): floats that are no class numbers, and whole numbers where `scoring` is a regression's
-                and the model function names `n_outputs`, or no `n_classes`.
+                and the model function names no `n_classes`, or `n_outputs` too and they are no few labels.
             **params: `groups` for the splitter; `sample_weight`, (sample,), what each counts in training, and
                 in scores as scikit-learn has it; arguments of Keras's fit, such as `epochs`, as its wrappers
                 take them; for an estimator of scikit-learn's, what that passes on.
@@ -232,7 +232,12 @@ class _ModelSearch(BaseSearchCV):
         if not all(scores_numbers(find_objective(name)) for name in known):
             return False
         with kept_random_state(), quiet():
-            return function_of(self._given)[1].shows_numbers
+            signature = function_of(self._given)[1]
+        note = like_labels(y)
+        is_shown = signature.shows_numbers(are_like_labels=note is not None)
+        if note is not None and not is_shown and signature.shows_numbers(are_like_labels=False):
+            warn(f"{type(self).__name__}: {note}")
+        return is_shown
 
     def _scorer_names(self) -> list[str]:
         """Returns those of scikit-learn's scorers that are given by name."""

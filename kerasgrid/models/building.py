@@ -101,7 +101,8 @@ def _build_and_fit(
 
     Its fit trains nothing: the model is trained as others are.
     """
-    name, read = name_of(function), Read(name_of(function), params)
+    name = name_of(function)
+    read = Read(name, {**shown.loop, **params})  # with their defaults where the candidate has none of its own
     with noted_fits() as fits:
         returned = run(function, shown.X, y, shown.X, y, read)
     pair = returned if isinstance(returned, tuple | list) else [returned]

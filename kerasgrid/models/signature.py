@@ -84,10 +84,15 @@ class Signature:
         """Whether a config may set `name` in the model function."""
         return name in self.names or (self.takes_any and name not in GIVEN)
 
-    @property
-    def shows_numbers(self) -> bool:
-        """Whether it is meant for numbers, too: it names `n_outputs`, or at least no `n_classes`."""
-        return not self.needs_classes and ("n_outputs" in self.given or "n_classes" not in self.given)
+    def shows_numbers(self, *, are_like_labels: bool) -> bool:
+        """Tells whether it is meant for numbers: it names `n_outputs`, or at least no `n_classes`.
+
+        Args:
+            are_like_labels: Whether these may be labels, too; then it must not name `n_classes`.
+        """
+        if "n_classes" not in self.given:
+            return True
+        return not are_like_labels and not self.needs_classes and "n_outputs" in self.given
 
     def passed(self, target: Target) -> tuple[str, ...]:
         """Returns which of GIVEN the model function is passed; of numbers there is no `n_classes`."""

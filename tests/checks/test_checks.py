@@ -785,6 +785,23 @@ def test_whole_numbers_are_predicted_where_score_and_model_are_of_numbers(object
     assert prepared.data.target.kind == kind
 
 
+@pytest.mark.parametrize(
+    ("model", "y", "kind"),
+    [
+        ("mlp", np.array([10, 20, 500]), "classes"),
+        ("mlp", np.array([10.0, 20, 500]), "numbers"),
+        ("mlp", np.arange(20, 31), "numbers"),
+        (lambda input_shape: ..., np.array([10, 20, 500]), "numbers"),
+    ],
+)
+def test_few_whole_numbers_of_many_samples_are_labels_of_a_model_of_both(model, y, kind):
+    config = {"model": model, "search": {"objective": "neg_mean_absolute_error"}}
+    prepared = prepare(config, Given(np.arange(480.0).reshape(120, 4), np.resize(y, 120)))
+    assert prepared.data.target.kind == kind
+    told = [line for line in prepared.warnings if line.startswith("y holds 3 different whole numbers, which")]
+    assert len(told) == (kind == "classes")
+
+
 def test_a_dict_with_a_function_and_arrays(folder):
     def build(input_shape, n_classes, width=1):
         raise AssertionError("a check runs no model function")

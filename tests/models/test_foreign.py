@@ -91,7 +91,7 @@ def of_talos(X_train, Y_train, X_val, Y_val, params):
         (of_one_hot_rows, {"units": 3}, PRICES),
         (of_labels, {"units": 3, "more": 1}, THREE),
         (of_labels, {"units": 3}, TWO),
-        (of_talos, {"units": 3, "batch_size": 8, "epochs": 2}, THREE),
+        (of_talos, {"units": 3}, THREE),
     ],
 )
 def test_a_function_sees_rows_and_labels_in_the_form_that_it_wants(function, params, target):

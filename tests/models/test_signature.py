@@ -349,19 +349,21 @@ def test_what_needs_classes_predicts_no_numbers():
 
 
 @pytest.mark.parametrize(
-    ("function", "shows"),
+    ("function", "of_numbers", "of_labels"),
     [
-        (lambda input_shape, n_outputs: ..., True),
-        (lambda input_shape, n_classes=None, n_outputs=None: ..., True),
-        (lambda input_shape: ..., True),
-        (lambda hp: ..., True),
-        (lambda input_shape, n_classes=10: ..., False),
-        (lambda input_shape, n_classes, n_outputs=1: ..., False),
-        (lambda input_shape, **params: ..., False),
+        (lambda input_shape, n_outputs: ..., True, True),
+        (lambda input_shape, n_classes=None, n_outputs=None: ..., True, False),
+        (lambda input_shape: ..., True, True),
+        (lambda hp: ..., True, True),
+        (lambda input_shape, n_classes=10: ..., False, False),
+        (lambda input_shape, n_classes, n_outputs=1: ..., False, False),
+        (lambda input_shape, **params: ..., False, False),
     ],
 )
-def test_what_is_meant_for_numbers_too(function, shows):
-    assert signature_of(function).shows_numbers is shows
+def test_what_is_meant_for_numbers_too(function, of_numbers, of_labels):
+    signature = signature_of(function)
+    shown = [signature.shows_numbers(are_like_labels=are_like) for are_like in (False, True)]
+    assert shown == [of_numbers, of_labels]
 
 
 def test_accepts():
