@@ -198,7 +198,7 @@ def like_labels(values: Any) -> str | None:
     if n_different > _MOST_LIKE_LABELS or found.size < _SAMPLES_OF_LABEL * n_different:
         return None
     return (
-        f"y holds {n_different} different whole numbers, which are taken for labels, whose values are scored: "
+        f"y holds {n_different} whole numbers, which are taken for labels, whose values are scored: "
         "to predict numbers, give y.astype(float)."
     )
 

@@ -189,8 +189,9 @@ class KerasEstimator(BaseEstimator):
         self, signature: Signature, searched: Mapping[str, Iterable[Any]], prefix: str
     ) -> list[Fault]:
         """Returns what is wrong with the parameters of a model function."""
-        fixed = {name: [value] for name, value in self._own_params(signature).items()}
-        grid, called = own_grid(searched, signature)
+        others = {name: value for name, value in self.params.items() if name not in searched}
+        fixed = {name: [value] for name, value in self._own_params(signature, others).items()}
+        grid, called = own_grid(searched, signature, fixed)
         grid = {name: list(map(_python, values)) for name, values in grid.items()}
         found = [*take_others(fixed, signature, "params"), *take_others(grid, signature, prefix)]
         params = {name: value for name, [value] in fixed.items()}
@@ -507,9 +508,17 @@ class KerasEstimator(BaseEstimator):
             raise ModelError(f"{type(self).__name__} is given no model function: give model=build.")
         return given
 
-    def _own_params(self, signature: Signature | None = None) -> dict[str, Any]:
-        """Returns the parameters by the names that they have in grid.yaml, and what is apart of these."""
-        params = {name: value for name, value in self.params.items() if name != "build_fn"}
+    def _own_params(
+        self, signature: Signature | None = None, given: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Returns the parameters by the names that they have in grid.yaml, and what is apart of these.
+
+        Args:
+            signature: The model function's; None to look it up.
+            given: Those of the parameters that count; None for all.
+        """
+        given = self.params if given is None else given
+        params = {name: value for name, value in given.items() if name != "build_fn"}
         fits = own_fit(in_hand(self._function)) is not None
         if fits or not are_own(params):
             signature = signature or function_of(self._function)[1]

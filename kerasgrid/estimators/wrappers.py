@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from kerasgrid.config.callbacks import EarlyStopping, ReduceLROnPlateau, TerminateOnNaN
 from kerasgrid.config.validation import shown
 from kerasgrid.errors import Fault
+from kerasgrid.keras_names import LOSSES, OPTIMIZERS, find_loss, is_of_keras
 from kerasgrid.models.signature import Signature
 from kerasgrid.wording import is_built
 
@@ -48,6 +53,8 @@ _NAMED: dict[str, tuple[str, tuple[str, ...]]] = {
     "ReduceLROnPlateau": ("callbacks.reduce_lr_on_plateau", tuple(ReduceLROnPlateau.model_fields)),
     "TerminateOnNaN": ("callbacks.terminate_on_nan", tuple(TerminateOnNaN.model_fields)),
 }
+_IN_HAND = ("optimizer", "loss")
+"""What may be given as an object of Keras's, and is then its name and arguments here."""
 _WRAPPERS = {
     "SKLearnClassifier": "keras",
     "SKLearnRegressor": "keras",
@@ -57,35 +64,56 @@ _WRAPPERS = {
 """Wrappers of others, and the packages that they are of."""
 
 
-def are_own(params: Iterable[str]) -> bool:
-    """Tells whether all of some names are those that parameters have here."""
+def are_own(params: Mapping[str, Any]) -> bool:
+    """Tells whether all parameters have the names that they have here, and none is an object of Keras's."""
     others = {*_CALLED, *_IDLE, VAL, CALLBACKS, "model_kwargs", "fit_kwargs", "optimizer", "loss"}
-    return not any("__" in name or name in others for name in params)
+    return not any("__" in name or name in others or _has_config(value) for name, value in params.items())
 
 
 def own_params(params: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
     """Returns parameters by the names that they have here; where two are the same, that of the prefix holds.
 
+    What an optimizer or a loss in hand has for an argument gives way to one that is given by name.
+
     Args:
         params: By names of Keras's wrapper, SciKeras's or kerasgrid's.
         signature: The model function's. What it names it gets, and a Talos function all but prefixes.
     """
-    found = [(name, own_name(name, value, signature)) for name, value in params.items()]
-    own = {key: value for name, told in found if name in told for key, value in told.items()}
-    return own | {key: value for name, told in found if name not in told for key, value in told.items()}
+    stopping = [name for name in params if name.startswith(f"{CALLBACKS}__")]
+    found = [
+        (name, own_name(name, value, signature)) for name, value in params.items() if name not in stopping
+    ]
+    found.sort(key=lambda one: (one[0] not in one[1], one[0] not in _IN_HAND))
+    own = {key: value for _, told in found for key, value in told.items()}
+    for name in stopping:
+        own |= _of_callbacks(name, params[name], own)
+    return own
+
+
+def _of_callbacks(name: str, value: Any, own: Iterable[str]) -> dict[str, Any]:
+    """Returns an argument of callbacks as SciKeras has it, `callbacks__patience` or `callbacks__0__patience`.
+
+    Args:
+        name: Its name.
+        value: Its value.
+        own: Names of parameters, callbacks among them.
+    """
+    argument = name.rpartition("__")[2]
+    having = [place for place, fields in _NAMED.values() if place in own and argument in fields]
+    return {f"{place}.{argument}": value for place in having} or {name: value}
 
 
 def own_name(name: str, value: Any, signature: Signature) -> dict[str, Any]:
     """Returns what a parameter of a wrapper is here, by name: none where it changes nothing."""
     start, _, rest = name.partition("__")
     if name in signature.names:
-        return {name: value}
+        return {name: stored(value)}
     if name in ("model_kwargs", "fit_kwargs") and isinstance(value, Mapping | None):
         if name == "model_kwargs":
-            return dict(value or {})
+            return {key: stored(one) for key, one in (value or {}).items()}
         return own_params(value or {}, Signature(()))
     if rest and start == "model":
-        return {rest: value}
+        return {rest: stored(value)}
     if rest and start in ("fit", "compile"):
         return own_name(rest, value, Signature(()))
     if rest and start in ("optimizer", "loss"):
@@ -94,29 +122,84 @@ def own_name(name: str, value: Any, signature: Signature) -> dict[str, Any]:
     if rest and start == "predict":
         return {}
     if signature.style == "talos":
-        return {name: value}
+        return {name: stored(value)}
     if name in _IDLE:
         holds = _IDLE[name]
-        return {} if holds == "any" or value is None or value is holds else {name: value}
+        return {} if holds == "any" or value is None or bool(value) is holds else {name: value}
     if name == VAL:
         return {VAL: value or None}
     if name == CALLBACKS:
         return _callbacks(value)
-    if name in ("optimizer", "loss") and isinstance(value, type):  # by its class
-        return {name: value.__name__}
+    if name == "optimizer":
+        return _told(name, value, OPTIMIZERS.get(_class_of(value)), "learning_rate" in signature.names)
+    if name == "loss":
+        known = find_loss(_class_of(value))
+        return _told(name, value, None if known is None else LOSSES[known].arguments, False)
     return {_CALLED.get(name, name): value}
 
 
+def _class_of(value: Any) -> str:
+    return str(getattr(value, "__name__", type(value).__name__))
+
+
+def _told(name: str, value: Any, arguments: Mapping[str, Any] | None, names_rate: bool) -> dict[str, Any]:
+    """Returns an optimizer or a loss in hand by its name and what it has other than by default.
+
+    Args:
+        name: `optimizer` or `loss`.
+        value: It, its class, or a function; what is none of Keras's stays, and so does what no names tell.
+        arguments: Those that it takes, with their defaults; None where Keras has none of its name.
+        names_rate: Whether the model function has a parameter `learning_rate`.
+    """
+    if isinstance(value, type) or (arguments is not None and is_of_keras(value) and inspect.isroutine(value)):
+        return {name: _class_of(value)}
+    if arguments is None or not _has_config(value):
+        return {name: value}
+    config = {key: _plain(one) for key, one in value.get_config().items()}
+    made = {key: _plain(one) for key, one in type(value)().get_config().items()}
+    changed = {key: one for key, one in config.items() if key != "name" and one != made[key]}
+    if not changed.keys() <= arguments.keys() or any(isinstance(one, Mapping) for one in changed.values()):
+        return {name: value}
+    rate = {"learning_rate"} if name == "optimizer" and not names_rate else set()
+    return {name: _class_of(value)} | {
+        key if key in rate else f"{name}.{key}": one for key, one in changed.items()
+    }
+
+
+def stored(value: Any) -> Any:
+    """Returns an object of Keras's without weights, such as an initializer, as Keras stores it."""
+    if not _has_config(value) or getattr(value, "weights", None):
+        return value
+    return sys.modules["keras"].saving.serialize_keras_object(value)
+
+
+def _has_config(value: Any) -> bool:
+    """Tells whether something is an object of Keras's that its config tells."""
+    return not isinstance(value, type) and is_of_keras(type(value)) and hasattr(value, "get_config")
+
+
 def own_grid(
-    grid: Mapping[str, Iterable[Any]], signature: Signature
+    grid: Mapping[str, Iterable[Any]], signature: Signature, fixed: Iterable[str] = ()
 ) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Returns searched values by the names that they have here, and by these what the user calls them."""
+    """Returns searched values by the names that they have here, and by these what the user calls them.
+
+    What an optimizer or a loss in hand has for arguments, which are its own, is left out.
+
+    Args:
+        grid: By names of Keras's wrapper, SciKeras's or kerasgrid's.
+        signature: The model function's.
+        fixed: Names, as they are here, of parameters that are not searched.
+    """
     found, called = dict[str, list[Any]](), dict[str, str]()
-    for name, values in grid.items():
+    for name, values in sorted(grid.items(), key=lambda one: one[0].startswith(f"{CALLBACKS}__")):
         for value in values:
-            for own, one in own_name(name, value, signature).items():
-                found.setdefault(own, []).append(one)
-                called[own] = name
+            told = own_name(name, value, signature)
+            if name.startswith(f"{CALLBACKS}__"):
+                told = _of_callbacks(name, value, [*fixed, *found])
+            for own, one in told.items():
+                if name not in _IN_HAND or own == name:
+                    found.setdefault(own, []).append(one)
+                    called[own] = name
     return found, called
 
 
@@ -172,7 +255,9 @@ def _each(part: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a setting of a callback as a config has it."""
+    """Returns a setting of a callback, optimizer or loss as a config has it."""
+    if isinstance(value, float) and (short := float(str(np.float32(value)))) and np.float32(value) == value:
+        return short  # as it was given, and not as a variable has it
     return value.item() if hasattr(value, "item") else value
 
 

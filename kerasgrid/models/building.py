@@ -53,6 +53,7 @@ def build_model(
             it predicts classes alone, and numbers are wanted.
     """
     signature = signature or signature_of(function)
+    params = {name: _restored(value) for name, value in params.items()}
     shape = tuple(int(size) for size in input_shape)
     if signature.style == "hp":
         model = _build_by_hp(function, params, is_whole, shown)
@@ -92,6 +93,14 @@ def build_model(
             return model
     assert refused is not None  # else one were returned
     raise refused
+
+
+def _restored(value: Any) -> Any:
+    """Returns a new object of Keras's where a parameter is one as Keras stores it, such as an initializer."""
+    if not isinstance(value, Mapping) or not value.keys() >= {"module", "class_name", "config"}:
+        return value
+    is_of_keras = str(value["module"]).partition(".")[0] == "keras"
+    return keras.saving.deserialize_keras_object(dict(value)) if is_of_keras else value
 
 
 def _build_and_fit(

@@ -43,6 +43,36 @@ class EarlyStopping(Callback):
         self.monitor, self.patience, self.min_delta, self.wait = "val_loss", patience, np.float64(0.5), 3
 
 
+class SGD:
+    __module__ = "keras.src.optimizers.sgd"
+
+    def __init__(self, learning_rate=0.01, momentum=0.0, clipnorm=None):
+        self.config = {"learning_rate": learning_rate, "momentum": momentum, "clipnorm": clipnorm}
+
+    def get_config(self):
+        rate = self.config["learning_rate"]  # which a variable of Keras's holds
+        return {
+            **self.config,
+            "learning_rate": rate if isinstance(rate, dict) else float(np.float32(rate)),
+            "name": "SGD",
+        }
+
+
+class CategoricalCrossentropy:
+    __module__ = "keras.src.losses.losses"
+
+    def __init__(self, label_smoothing=0.0, reduction="sum_over_batch_size"):
+        self.config = {"label_smoothing": label_smoothing, "reduction": reduction}
+
+    def get_config(self):
+        return self.config
+
+
+def hinge(y_true, y_pred): ...
+
+
+SUMMED = CategoricalCrossentropy(0.1, "sum")
+SCHEDULED = SGD({"class_name": "ExponentialDecay"})
 STOPPING = {"monitor": "val_loss", "patience": 2, "min_delta": 0.5}
 OTHER = Callback()
 
@@ -72,6 +102,22 @@ OTHER = Callback()
         ({"callbacks": EarlyStopping}, {"callbacks.early_stopping": {}}),
         ({"callbacks": {"early_stopping": {}}}, {"callbacks": {"early_stopping": {}}}),
         ({"optimizer": dict, "loss": dict}, {"optimizer": dict, "loss": "dict"}),
+        ({"shuffle": 1, "run_eagerly": np.False_}, {}),
+        (
+            {"callbacks": EarlyStopping, "callbacks__patience": 4, "callbacks__0__min_delta": 1},
+            {
+                "callbacks.early_stopping": {},
+                "callbacks.early_stopping.patience": 4,
+                "callbacks.early_stopping.min_delta": 1,
+            },
+        ),
+        ({"callbacks__patience": 4}, {"callbacks__patience": 4}),
+        (
+            {"loss": CategoricalCrossentropy(0.1), "learning_rate": 0.3},
+            {"loss": "CategoricalCrossentropy", "loss.label_smoothing": 0.1, "learning_rate": 0.3},
+        ),
+        ({"loss": SUMMED}, {"loss": SUMMED}),
+        ({"loss": hinge}, {"loss": hinge}),
         (
             {"training.jit": False, "optimizer.momentum": 0.5},
             {"training.jit": False, "optimizer.momentum": 0.5},
@@ -80,6 +126,28 @@ OTHER = Callback()
 )
 def test_names_of_wrappers(given, expected):
     assert own_params(given, signature_of(own)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"optimizer": SGD(0.1, 0.9)}, {"optimizer": "SGD", "learning_rate": 0.1, "optimizer.momentum": 0.9}),
+        (
+            {"optimizer__learning_rate": 0.2, "optimizer": SGD(0.1, clipnorm=1.0), "learning_rate": 0.3},
+            {"optimizer": "SGD", "learning_rate": 0.2, "optimizer.clipnorm": 1.0},
+        ),
+        ({"optimizer": SGD()}, {"optimizer": "SGD"}),
+        ({"optimizer": SCHEDULED}, {"optimizer": SCHEDULED}),
+    ],
+)
+def test_an_optimizer_in_hand_is_its_name_and_its_arguments(given, expected):
+    assert own_params(given, signature_of(of_keras)) == expected
+
+
+def test_what_an_optimizer_in_hand_has_is_no_other_ones_to_have():
+    made = kg.KerasClassifier(of_keras, optimizer=SGD(momentum=0.9), callbacks=EarlyStopping)
+    grid = {"optimizer": ["Adam", SGD(momentum=0.9)], "callbacks__patience": [1, 2]}
+    assert made.faults(grid) == []
 
 
 def test_a_talos_function_reads_its_own_names():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import pytest
 
@@ -13,6 +14,7 @@ keras_tuner = pytest.importorskip("keras_tuner")
 
 import numpy as np  # noqa: E402
 
+from kerasgrid.estimators.wrappers import stored  # noqa: E402
 from kerasgrid.jobs.route import route  # noqa: E402
 from kerasgrid.models.building import build_model  # noqa: E402
 from kerasgrid.models.foreign import Shown, noted_fits  # noqa: E402
@@ -266,6 +268,27 @@ def test_a_hypermodels_class_is_made_and_its_fit_counts_in_its_hash():
     assert declared(in_hand(Fits))[1] == {"batch_size": [16]}
     with pytest.raises(ModelError, match=r"^Tunes\(\) cannot be made \(.*give its arguments defaults"):
         in_hand(Tunes)
+
+
+def test_objects_of_keras_reach_each_call_anew():
+    given = {"optimizer": keras.optimizers.SGD(0.5), "first": keras.initializers.RandomNormal(stddev=2.0)}
+    kept = {name: stored(value) for name, value in given.items()}
+    assert json.loads(json.dumps(kept)) == kept
+    got = []
+
+    def takes(X, y, optimizer, first):
+        got.append((optimizer, first.stddev))
+        model = net(5, 3)
+        model.compile(optimizer, "categorical_crossentropy")
+        return model
+
+    models = [build(takes, kept) for _ in range(2)]
+    assert [float(model.optimizer.learning_rate) for model in models] == [0.5, 0.5]
+    assert got[0][0] is not got[1][0]
+    assert got[0][1] == 2.0
+    dense = layers.Dense(2)
+    dense.build((None, 2))
+    assert stored(dense) is dense  # its weights are no part of its config
 
 
 def test_fits_are_noted_only_within():
