@@ -16,6 +16,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 import kerasgrid as kg
 from kerasgrid.errors import ChangedError
 from kerasgrid.estimators.ahead import FitsAhead
+from kerasgrid.training.wave import Wave
 
 pytestmark = pytest.mark.slow
 SGD = {"optimizer": ["SGD"]}
@@ -225,11 +226,19 @@ def test_a_name_is_of_one_set_of_samples_and_other_scores_may_follow(digits, tmp
 
     def fitted(X=X, y=y, name="kept", **options):
         found = kg.GridSearchCV(
-            build, {"epochs": [1], **SGD}, cv=[(range(90), range(90, 150))], name=name, **options
+            build, {"epochs": [2], **SGD}, cv=[(range(90), range(90, 150))], name=name, **options
         )
         return found.fit(X, y)
 
+    measure, measured = Wave._measured, []
+
+    def measuring(wave, *told):
+        measured.append(wave.epoch)
+        return measure(wave, *told)
+
+    monkeypatch.setattr(Wave, "_measured", measuring)
     first = fitted()
+    assert measured == [1, 2, 2]  # the last one of the best candidate on all samples
     with pytest.raises(
         ChangedError, match=r"otherwise: data changed\. Give the search another name=, or move"
     ):
@@ -237,7 +246,9 @@ def test_a_name_is_of_one_set_of_samples_and_other_scores_may_follow(digits, tmp
     with pytest.raises(ChangedError, match="data changed"):
         fitted(y=(y + 1) % 10)
     again = fitted(scoring=size, return_train_score=True)
+    measured.clear()
     alone = fitted(name=None, scoring=size, return_train_score=True)
+    assert measured == [2, 2]  # of a run that is forgotten nobody sees curves
     for key in ("mean_test_score", "mean_train_score"):
         assert again.cv_results_[key] == pytest.approx(alone.cv_results_[key], rel=1e-4)
     np.testing.assert_array_equal(again.predict_proba(X), first.predict_proba(X))
