@@ -3,7 +3,7 @@
 PYTHONPATH=tests/estimators pytest -p in_their_place --pyargs sklearn.model_selection.tests.test_search
 """
 
-import sklearn.experimental.enable_halving_search_cv  # noqa: F401
+import sklearn.experimental.enable_halving_search_cv
 import sklearn.model_selection
 
 import kerasgrid
