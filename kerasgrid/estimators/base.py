@@ -399,7 +399,11 @@ class KerasEstimator(BaseEstimator):
                 none = np.arange(0)
                 rows, _ = candidate.rows(Fold(0, np.arange(len(samples)), none))
                 learnt = candidate.learnt(Fold(0, rows, none))
-            return _Net.of(candidate, compiled, learnt, candidate.preparation())
+            net = _Net.of(candidate, compiled, learnt, candidate.preparation())
+            model = net.compiled.model
+            if model.optimizer is not None and not model.optimizer.built:  # as it is after a fit, for pickle
+                model.optimizer.build(model.trainable_variables)
+            return net
 
     def stand_alone(self) -> None:
         """Builds the net that was trained ahead, and forgets with what it was."""

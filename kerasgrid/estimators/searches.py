@@ -176,6 +176,7 @@ class _ModelSearch(BaseSearchCV):
             super(_ModelSearch, inner).fit(X, y, **params)
             if hasattr(inner, "best_estimator_"):
                 inner.best_estimator_.stand_alone()
+        own._ahead = None  # a scorer may keep what was searched
         found = {name: value for name, value in vars(inner).items() if name not in vars(self)}
         for name in found.keys() - _OF_FIT:
             setattr(self, name, found[name])

@@ -1,6 +1,7 @@
 """Searches of scikit-learn's over a model function: packs and workers give what fits one by one give."""
 
 import json
+import pickle
 from functools import partial
 
 import keras
@@ -144,7 +145,9 @@ def test_it_finds_what_scikit_learns_own_finds_over_an_estimator(case, trained, 
     if options.get("refit", True):
         assert ours.best_params_ == theirs.best_params_
         predict = "predict_proba" if data == "digits" else "predict"
-        np.testing.assert_allclose(getattr(ours, predict)(X), getattr(theirs, predict)(X), rtol=1e-3)
+        told = getattr(ours, predict)(X)
+        np.testing.assert_allclose(told, getattr(theirs, predict)(X), rtol=1e-3)
+        np.testing.assert_array_equal(getattr(pickle.loads(pickle.dumps(ours)), predict)(X), told)
         assert ours.best_estimator_.history_.keys() == theirs.best_estimator_.history_.keys()
         loss = theirs.best_estimator_.history_["loss"]
         assert ours.best_estimator_.history_["loss"] == pytest.approx(loss, rel=1e-5)
