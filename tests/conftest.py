@@ -116,6 +116,22 @@ def own_cache(session_cache):
     return session_cache
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quickly_compiled():
+    """Leaves TensorFlow's optimizer of graphs out, which takes a fifth of the time of tests that train.
+
+    A file that holds numbers to the bit has a fixture of this name, with which it is at work.
+    """
+    if "tensorflow" not in sys.modules:
+        yield
+        return
+    from tensorflow.config import optimizer
+
+    optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
 @pytest.fixture(scope="module")
 def eager():
     """From here on lets Keras's own fits of a module compute step by step, for tests of what is around steps.

@@ -303,6 +303,11 @@ class Trained:
         return self.known[case, how]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quickly_compiled():
+    """Trains as users do, with all that the backend does to a graph."""
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     return Trained(tmp_path_factory.mktemp("whole"))
