@@ -42,18 +42,19 @@ def searched(folder, **changes):
     return search({**CONFIG, **changes}, results=folder / "results").path
 
 
-def train_nothing(monkeypatch):
-    """Lets searches take the fake trainer."""
+def train_nothing(monkeypatch, builds=False):
+    """Lets searches take the fake trainer; `builds` tells whether models are built before it all the same."""
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
-    monkeypatch.setattr(packing, "run_probes", fake_probes)
+    if not builds:
+        monkeypatch.setattr(packing, "run_probes", fake_probes)
 
 
-def fake_train_final(recipe, task, context):
-    """Trains nothing: a fold model of the search is taken for what would have been trained."""
+def fake_train_final(recipe, task, context, model=None):
+    """Trains nothing: a model, or else one of the search's folds, is taken for what would have been trained."""
     for epoch in range(1, task.epochs + 1):
         context.emit(EpochRecord(task.job.id, epoch, task.epochs, {"loss": 0.5}))
     task.file.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(recipe.paths.models[0], task.file)
+    shutil.copyfile(model or recipe.paths.models[0], task.file)
     context.emit(FinalRecord(task.job.id, task.epochs, {"loss": [0.5] * task.epochs}, fit_time=0.5))
 
 
