@@ -50,7 +50,7 @@ def train_nothing(monkeypatch, builds=False):
 
 
 def fake_train_final(recipe, task, context, model=None):
-    """Trains nothing: a model, or else one of the search's folds, is taken for what would have been trained."""
+    """Trains nothing: a model, or else one of the search's folds, is taken for what would have been."""
     for epoch in range(1, task.epochs + 1):
         context.emit(EpochRecord(task.job.id, epoch, task.epochs, {"loss": 0.5}))
     task.file.parent.mkdir(parents=True, exist_ok=True)
