@@ -299,7 +299,8 @@ def prepare(
     _check_thresholds(draft, data, objective, scores)
     _check_weights(draft, data, folds)
     _check_vectors(draft, data, signature)
-    looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
+    split = [] if given.read is not None and given.read.samples.n_held_out else folds
+    looks_at_val, warnings = check_candidates(draft, space, signature, data, split, are_all=are_all)
     warnings = (
         draft.notes + notes + warnings_of_data(draft, data, given) + warnings_of_folds(data, folds) + warnings
     )

@@ -42,6 +42,7 @@ from kerasgrid.errors import (
     TrialError,
 )
 from kerasgrid.estimators.base import KerasEstimator
+from kerasgrid.estimators.wrappers import VALIDATION
 from kerasgrid.executors import Executor
 from kerasgrid.planning.workers import lent_executor
 from kerasgrid.records import Dataset, Fold, FoldRecord, Job
@@ -113,6 +114,7 @@ class FitsAhead:
         X: As its `fit` has it, and so are the others.
         y: Likewise.
         sample_weight: Likewise.
+        validation_data: Likewise.
         objective: What the run's own table scores by.
         n_workers: Fits at a time; 1 for this process alone.
         keeps_weights: Whether somebody may ask fits for more than they say of samples.
@@ -121,7 +123,7 @@ class FitsAhead:
         observer: Is told how it goes.
 
     Attributes:
-        samples: What X and y are.
+        samples: What X and y are, and behind them those on which `val_*` is measured.
         is_used: Whether fits are taken from it.
         fit_times: Seconds of training of what was trained last, (candidate, split).
     """
@@ -132,6 +134,7 @@ class FitsAhead:
         X: Any,
         y: Any,
         sample_weight: Any,
+        validation_data: Any = None,
         *,
         objective: Any,
         n_workers: int,
@@ -143,7 +146,9 @@ class FitsAhead:
         self._template = clone(estimator)
         self._X, self._observer = X, observer
         self._objective, self._n_workers = objective, n_workers
-        samples = self._template._samples(X, y, sample_weight)
+        held_out = self._template._validation_data if validation_data is None else validation_data
+        samples = self._template._with_held_out(self._template._samples(X, y, sample_weight), held_out)
+        self._every = np.arange(len(samples) - samples.n_held_out)
         if samples.table is None:
             samples = replace(samples, images=as_pixels(samples.images, "X"))
         if name is not None:  # a run that is forgotten is gone on with by nobody
@@ -190,6 +195,8 @@ class FitsAhead:
         """
         for params in candidates:
             estimator = self._of(params)
+            if VALIDATION in params:
+                return f"{VALIDATION} is searched"
             for one in estimator._objects:
                 return f"{type(one).__name__} is a callback that grid.yaml has no name for"
             for name, value in estimator._python_params().items():
@@ -266,7 +273,7 @@ class FitsAhead:
             KerasgridError: It has failed.
         """
         if not self._queue:
-            return self._fit_of_all(estimator) if self._are(samples, np.arange(len(self.samples))) else None
+            return self._fit_of_all(estimator) if self._are(samples, self._every) else None
         asked = self._queue[0]
         if asked.params != _identity_of(estimator) or not self._are(samples, asked.rows):
             return None
@@ -285,8 +292,9 @@ class FitsAhead:
     def _fit_of_all(self, estimator: KerasEstimator) -> Told:
         """Trains an estimator on all samples, and keeps its weights."""
         self._end_sessions()
-        every = np.arange(len(self.samples))
-        fold = Fold(0, every, every[:: -(-len(every) // _SAMPLE)])  # of classes in blocks, too
+        every = self._every
+        looked_at = np.arange(len(every), len(self.samples)) if self.samples.n_held_out else every
+        fold = Fold(0, every, looked_at[:: -(-len(looked_at) // _SAMPLE)])  # of classes in blocks, too
         self._splits = [(fold.train, fold.test)]
         read = replace(
             self._read, folds=(fold,), keeps_weights=True, keeps_trained=False, measures_epochs=False
@@ -409,6 +417,7 @@ class FitsAhead:
         if not _RATES & session.recipe.route(job.trial.params).callbacks.keys():
             history.pop("learning_rate", None)
         weights = paths.weights(*job.id) if session.recipe.keeps_weights else None
+        files = [(file, rows) for file, rows in files if rows.max() < len(self._every)]  # rows of X
         said = [(file, partial(_safe_indexing, self._X, rows)) for file, rows in files]
         return Told(params, fold.train, replace(record, history=history), said, weights)
 

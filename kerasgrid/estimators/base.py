@@ -11,13 +11,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
 from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbacks
@@ -27,10 +27,20 @@ from kerasgrid.config.sections import Features
 from kerasgrid.console import warn
 from kerasgrid.data.encoding import Encoder
 from kerasgrid.data.frames import as_frame, is_mixed, table_of_frame
+from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.in_memory import as_array, is_sparse, refuse_others, weights_of
 from kerasgrid.data.statistics import Span, pixel_top
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
-from kerasgrid.estimators.wrappers import APART, CALLBACKS, VAL, are_own, own_grid, own_params, take_others
+from kerasgrid.estimators.wrappers import (
+    APART,
+    CALLBACKS,
+    VAL,
+    VALIDATION,
+    are_own,
+    own_grid,
+    own_params,
+    take_others,
+)
 from kerasgrid.io import strict
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend_fault
@@ -129,8 +139,8 @@ class KerasEstimator(BaseEstimator):
     _ahead: Ahead | None = None
     """What trains its fits together with others, ahead of when they are asked for."""
     _net: _Net | None
-    _trained: tuple[Trained, Dataset] | None
-    """A fit that was trained ahead, and on what."""
+    _trained: tuple[Trained, Dataset, Any] | None
+    """A fit that was trained ahead, on what, and on what `val_*` was measured."""
     __metadata_request__score = {"sample_weight": False}  # noqa: RUF012 (scikit-learn's: unless it is asked for)
 
     def __init__(
@@ -222,14 +232,16 @@ class KerasEstimator(BaseEstimator):
         values, table, _ = table_of_frame(as_frame(X), Features(), "X")
         return values, y, table
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None) -> Self:
         """Builds a new model and trains it, or takes what was trained ahead with others.
 
         Args:
             X: As the class's `fit` has it, and so are the others.
             y: Likewise.
             sample_weight: Likewise.
+            validation_data: Likewise.
         """
+        held_out = self._validation_data if validation_data is None else validation_data
         ahead = self._ahead if self._ahead is not None and self._ahead.is_used else None
         with training() if ahead is None else nullcontext():
             if ahead is None:  # else all candidates' were checked together
@@ -240,12 +252,40 @@ class KerasEstimator(BaseEstimator):
             self._net = self._trained = None
             trained = None if ahead is None else ahead.next(self, samples)
             if trained is not None:
-                self._take(trained, samples)
+                self._take(trained, samples, held_out)
             else:
                 gc.collect()  # a model lies in reference cycles: that of the fit before goes first
                 with nullcontext() if ahead is None else training():
-                    self._net = self._train(samples)
+                    self._net = self._train(self._with_held_out(samples, held_out))
         return self
+
+    def _with_held_out(self, samples: Dataset, held_out: Any) -> Dataset:
+        """Returns samples and behind them others, on which `val_*` is measured.
+
+        Args:
+            samples: To train on.
+            held_out: (X, y) or (X, y, sample_weight); None for none.
+
+        Raises:
+            DataError: It is something else, or of other axes or classes.
+        """
+        if held_out is None:
+            return samples
+        parts, where = list(held_out) if isinstance(held_out, list | tuple) else [], "validation_data"
+        if len(parts) not in (2, 3):
+            raise DataError(f"{where}: (X, y) or (X, y, sample_weight) holds.")
+        X, y, weights = (*parts, None)[:3]
+        refuse_others(X, y)
+        values = None
+        if samples.table is not None:
+            values, _, _ = table_of_frame(as_frame(X), Features(), where, samples.table)
+            X = np.zeros((len(values), 1))
+        found = clone(self)._samples(X, y, weights)
+        found = found if values is None else replace(found, images=values)
+        check_held_out(samples, found, "X and y", where)
+        joined = with_held_out(samples, found, where)
+        known = {field.name: getattr(joined, field.name) for field in fields(joined)}
+        return Dataset(**known, fingerprint="", source=samples.source, n_held_out=len(found))
 
     def _samples(self, X: Any, y: Any, sample_weight: Any) -> Dataset:
         """Returns X and y as samples, and keeps what is known of them.
@@ -280,7 +320,8 @@ class KerasEstimator(BaseEstimator):
         """
         from kerasgrid.training.candidate import Candidate
 
-        recipe = _recipe_of(self._function, int(self.seed), samples.target, self._target_scale, self._val)
+        val = samples.n_held_out or self._val
+        recipe = _recipe_of(self._function, int(self.seed), samples.target, self._target_scale, val)
         candidate = Candidate.of(recipe, self._python_params(), samples)
         route = candidate.route
         told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
@@ -318,7 +359,7 @@ class KerasEstimator(BaseEstimator):
             compiled = candidate.compile()
             initialize(candidate, compiled, model_seed(seed, job))
             model, none = compiled.model, np.arange(0)
-            rows, val = candidate.rows(Fold(0, np.arange(len(X)), none))
+            rows, val = candidate.rows(Fold(0, np.arange(len(X) - samples.n_held_out), none))
             is_raw = samples.table is None and not compiled.is_pretrained
             if is_raw and not (route.augment is not None and route.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
@@ -372,21 +413,23 @@ class KerasEstimator(BaseEstimator):
         self.dead_ = find_reason(callbacks, None, len(self.history_["loss"]), restored_epoch(callbacks))
         return _Net.of(candidate, compiled, learnt, prepare)
 
-    def _take(self, trained: Trained, samples: Dataset) -> None:
+    def _take(self, trained: Trained, samples: Dataset, held_out: Any) -> None:
         """Takes a fit that was trained ahead.
 
         Args:
             trained: The fit.
             samples: That it was trained on.
+            held_out: On what `val_*` was measured.
         """
         record = trained.record
         self.history_ = {name: list(values) for name, values in record.history.items()}
         self.first_values_, self.dead_ = record.first_values, record.dead
-        self._trained = trained, samples
+        self._trained = trained, samples, held_out
 
-    def _built(self, trained: Trained, samples: Dataset) -> _Net:
+    def _built(self, trained: Trained, samples: Dataset, held_out: Any) -> _Net:
         """Returns the net of a fit that was trained ahead; it is trained again where no weights are kept."""
         with training():
+            samples = self._with_held_out(samples, held_out)
             weights = trained.weights()
             if weights is None:
                 return self._train(samples)
@@ -397,7 +440,7 @@ class KerasEstimator(BaseEstimator):
                 compiled = candidate.compile()
                 compiled.model.set_weights(weights)
                 none = np.arange(0)
-                rows, _ = candidate.rows(Fold(0, np.arange(len(samples)), none))
+                rows, _ = candidate.rows(Fold(0, np.arange(len(samples) - samples.n_held_out), none))
                 learnt = candidate.learnt(Fold(0, rows, none))
             net = _Net.of(candidate, compiled, learnt, candidate.preparation())
             model = net.compiled.model
@@ -541,6 +584,11 @@ class KerasEstimator(BaseEstimator):
         return self._own_params().get(VAL)
 
     @property
+    def _validation_data(self) -> Any:
+        """Samples on which `val_*` is measured, by the parameter of that name."""
+        return self._own_params().get(VALIDATION)
+
+    @property
     def _objects(self) -> list[Any]:
         """Callbacks that grid.yaml has no name for."""
         return self._own_params().get(CALLBACKS, [])
@@ -555,7 +603,9 @@ def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
         )
 
 
-def _recipe_of(model: Any, seed: int, target: Target, target_scale: str | None, val: float | None) -> Recipe:
+def _recipe_of(
+    model: Any, seed: int, target: Target, target_scale: str | None, val: float | int | None
+) -> Recipe:
     """Returns what fits of a model function have in common, which are no search's."""
     function, signature = function_of(model)
     return Recipe(

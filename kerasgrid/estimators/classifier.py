@@ -53,7 +53,7 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
     ) -> None:
         super().__init__(model, seed=seed, **params)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KerasClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> KerasClassifier:
         """Builds a new model and trains it.
 
         Args:
@@ -63,6 +63,8 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
                 as `kg.search` makes them.
             y: (sample,) labels: whole numbers, texts or truth values; or (sample, class) one-hot rows.
             sample_weight: (sample,), 0 or more, what each counts in the loss of training; None for the same.
+            validation_data: (X, y) or (X, y, sample_weight), on which `val_*` is measured, for callbacks and
+                `history_`; never trained on. None for none, or an inner split where a callback monitors it.
 
         Raises:
             ConfigError: Parameters that do not exist or are out of bounds, all together.
@@ -71,7 +73,7 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
             TrialError: The loss is NaN, or a callback monitors what is not measured.
             ValueError: scikit-learn's, where X and y are no samples and labels.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, validation_data)
 
     def _samples(self, X: Any, y: Any, sample_weight: Any) -> Dataset:
         X, y, table = self._read(X, y)

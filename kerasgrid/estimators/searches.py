@@ -105,8 +105,9 @@ class _ModelSearch(BaseSearchCV):
                 number): floats that are no class numbers, and whole numbers where `scoring` is a regression's
                 and the model function names no `n_classes`, or `n_outputs` too and they are no few labels.
             **params: `groups` for the splitter; `sample_weight`, (sample,), what each counts in training, and
-                in scores as scikit-learn has it; arguments of Keras's fit, such as `epochs`, as its wrappers
-                take them; for an estimator of scikit-learn's, what that passes on.
+                in scores as scikit-learn has it; `validation_data`, as an estimator's `fit` has it, the same
+                in each fit; arguments of Keras's fit, such as `epochs`, as its wrappers take them; for an
+                estimator of scikit-learn's, what that passes on.
 
         Raises:
             ConfigError: Parameters that the model function and training do not have, or out of bounds:
@@ -132,7 +133,7 @@ class _ModelSearch(BaseSearchCV):
             asked = {name: params.pop(name) for name in params.keys() - own}
         with kept_random_state():
             with quiet():  # a `build(hp)` is called for its parameters
-                faults = [*_fit_faults(params), *self._grid_faults(asked), *self._scoring_faults(y)]
+                faults = [*self._grid_faults(asked), *self._scoring_faults(y)]
             if faults:
                 raise ConfigError(faults, type(self).__name__)
             refuse_others(X, y)
@@ -162,6 +163,7 @@ class _ModelSearch(BaseSearchCV):
             X,
             y,
             told.estimator.fit.get("sample_weight"),
+            told.estimator.fit.get("validation_data"),
             objective=objective,
             n_workers=effective_n_jobs(self.n_jobs),
             keeps_weights=not self._scores_predictions(),
@@ -573,12 +575,3 @@ class HalvingRandomSearchCV(_ModelSearch, model_selection.HalvingRandomSearchCV)
 def _is_model_function(given: Any) -> bool:
     is_estimator = hasattr(given, "get_params") and not isinstance(given, type)
     return not is_estimator and (isinstance(given, str) or callable(given) or is_hyper_model(given))
-
-
-def _fit_faults(params: Mapping[str, Any]) -> list[Fault]:
-    if "validation_data" not in params:
-        return []
-    holds = (
-        "is not taken, since cv tells what is held out: add its rows to X and y, and give cv=PredefinedSplit."
-    )
-    return [Fault("fit.validation_data", holds)]

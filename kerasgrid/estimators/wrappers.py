@@ -20,7 +20,9 @@ VAL = "validation_split"
 """The share of the inner split, which is no parameter of training here but of a run."""
 CALLBACKS = "callbacks"
 """Callback objects that a config has no name for."""
-APART = (VAL, CALLBACKS)
+VALIDATION = "validation_data"
+"""Samples on which `val_*` is measured in the place of that share."""
+APART = (VAL, VALIDATION, CALLBACKS)
 """What is no parameter of training in grid.yaml."""
 _CALLED = {
     "nb_epoch": "epochs",
@@ -40,8 +42,6 @@ _IDLE = {
 }
 """What changes no numbers here: whatever its value, or where that is the one that holds."""
 _REFUSED = {
-    "validation_data": "is not taken: give validation_split, such as 0.1, which holds rows of X back; or "
-    "kg.search(config, X, y, validation_data=...), which scores by those rows.",
     "shuffle": "is False, and samples are shuffled in each epoch, by seed: leave it out.",
     "warm_start": "is True, and each fit begins with new weights: leave it out.",
     "run_eagerly": "is True, and steps are compiled: leave it out.",
@@ -66,7 +66,7 @@ _WRAPPERS = {
 
 def are_own(params: Mapping[str, Any]) -> bool:
     """Tells whether all parameters have the names that they have here, and none is an object of Keras's."""
-    others = {*_CALLED, *_IDLE, VAL, CALLBACKS, "model_kwargs", "fit_kwargs", "optimizer", "loss"}
+    others = {*_CALLED, *_IDLE, *APART, "model_kwargs", "fit_kwargs", "optimizer", "loss"}
     return not any("__" in name or name in others or _has_config(value) for name, value in params.items())
 
 
@@ -222,7 +222,7 @@ def take_others(values: dict[str, list[Any]], signature: Signature, where: str) 
                 Fault(f"{where}.{VAL}", f"is {shown(share)}; a number between 0 and 1 holds.")
                 for share in wrong
             ]
-        elif name == CALLBACKS and all(isinstance(given, list) for given in values[name]):
+        elif name == VALIDATION or (name == CALLBACKS and all(isinstance(one, list) for one in values[name])):
             del values[name]
     return faults
 

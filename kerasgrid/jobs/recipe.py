@@ -40,8 +40,9 @@ class Recipe:
         normalize: The mean that is subtracted of divided pixels and the std that they are divided by, in the
             place of the training folds': a number a channel each, or one for all; None for neither.
         target_scale: What a net predicts in the place of numbers; None for themselves.
-        val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; None
-            for 0.1 where a callback monitors `val_*`.
+        val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; a
+            whole number for so many samples, the last ones of the data; None for 0.1 where a callback
+            monitors `val_*`.
         objective: accuracy, loss, a scikit-learn scorer, a Keras metric or the reference of a function of the
             user's own; or one with its arguments.
         scores: What is recorded beside it, each likewise.
@@ -85,7 +86,7 @@ class Recipe:
     standardize: bool = False
     normalize: tuple[Sequence[float], Sequence[float]] | None = None
     target_scale: str | None = None
-    val: float | str | None = None
+    val: float | int | str | None = None
     has_defaults: bool = False
     decides_by_val: bool = False
     frees_val: bool = False
@@ -120,7 +121,7 @@ class Recipe:
             return self
         return replace(self, val=None, decides_by_val=False, is_anew=True)
 
-    def inner_share(self, route: Route) -> float | str | None:
+    def inner_share(self, route: Route) -> float | int | str | None:
         """Returns the share of the inner split for a candidate, as `val`; None where nothing looks at it."""
         return self.val or (DEFAULT_VAL if route.monitors_val else None)
 

@@ -45,7 +45,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         sources={**recipe.sources, **prepared.score_sources},
         scores=search.scores,
         scorers=prepared.scorers,
-        val=val_of(prepared.config),
+        val=(prepared.read and prepared.read.samples.n_held_out) or val_of(prepared.config),
         decides_by_val=kind.decides_by_val,
         frees_val=kind.frees_val and search.val is None,
         has_defaults=prepared.read is not None,

@@ -276,6 +276,8 @@ class Candidate:
             return fold.train, None
         if isinstance(share, str):  # the held-out rows themselves
             return fold.train, fold.test
+        if isinstance(share, int):
+            return fold.train, np.arange(len(self.data) - share, len(self.data))
         recipe = self.recipe
         if self.data.folder is None or fold.index == WHOLE:
             return inner_split(self.data, fold, share, recipe.how, recipe.seed)

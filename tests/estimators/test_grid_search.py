@@ -347,8 +347,6 @@ class TestParameters:
     def test_arguments_of_fit_that_would_be_lost_are_refused(self, digits):
         with pytest.raises(ConfigError, match=r"GridSearchCV, .*epoch: .*Did you mean 'epochs'"):
             kg.GridSearchCV(never, {"units": [4]}).fit(*digits, epoch=3)
-        with pytest.raises(ConfigError, match=r"fit\.validation_data: is not taken, since cv tells what is"):
-            kg.GridSearchCV(never, {"units": [4]}).fit(*digits, validation_data=digits)
 
     def test_what_cannot_be_searched_is_refused_as_by_scikit_learn(self, digits):
         with pytest.raises(ValueError, match="The 'estimator' parameter of GridSearchCV must be"):

@@ -12,10 +12,11 @@ from sklearn import config_context, model_selection
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 import kerasgrid as kg
-from kerasgrid.errors import ChangedError
+from kerasgrid.errors import ChangedError, DataError
 from kerasgrid.estimators.ahead import FitsAhead
 from kerasgrid.training.wave import Wave
 
@@ -279,6 +280,18 @@ def test_what_a_scorer_fits_is_its_own_and_what_it_keeps_lasts(digits):
 
 
 @pytest.mark.usefixtures("eager")
-def test_fit_takes_what_keras_s_own_does(digits):
-    search = kg.GridSearchCV(build, {"units": [4]}, cv=2).fit(*digits, epochs=2, batch_size=64, verbose=0)
-    assert len(search.best_estimator_.history_["loss"]) == 2
+def test_fit_takes_what_keras_s_own_does(digits, trained):
+    held_out, given = (digits[0][90:], digits[1][90:]), (digits[0][:90], digits[1][:90])
+    stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5)
+    search = kg.GridSearchCV(build, {"units": [4], **SGD}, cv=2)
+    search.fit(*given, epochs=2, batch_size=64, verbose=0, callbacks=[stop], validation_data=held_out)
+    found = search.best_estimator_
+    assert trained == [[None]]
+    assert len(found.history_["loss"]) == 2
+    told = log_loss(held_out[1], found.predict_proba(held_out[0]), labels=range(10))
+    assert found.history_["val_loss"][-1] == pytest.approx(told, rel=1e-5)
+    plain = kg.KerasClassifier(build, **found.params).fit(*given, validation_data=held_out)
+    assert plain.history_["val_loss"] == pytest.approx(found.history_["val_loss"], rel=1e-5)
+    assert plain.history_["loss"] == pytest.approx(found.history_["loss"], rel=1e-5)
+    with pytest.raises(DataError, match=r"^validation_data: has samples of \(3,\), and X and y of \(64,\)"):
+        plain.fit(*given, validation_data=(held_out[0][:, :3], held_out[1]))

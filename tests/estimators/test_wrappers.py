@@ -174,7 +174,7 @@ def test_a_grid_keeps_the_users_names():
         ({}, {"fit__epochs": [0]}, ["param_grid.fit__epochs: is 0; a whole number of at least 1"]),
         ({"validation_split": 2}, {}, ["params.validation_split: is 2; a number between 0 and 1 holds."]),
         ({}, {"validation_split": [0.1, -1]}, ["param_grid.validation_split: is -1; a number between "]),
-        ({"validation_data": (1, 2)}, {}, ["params.validation_data: is not taken: give validation_split, "]),
+        ({"validation_data": (1, 2)}, {}, []),
         ({"shuffle": False}, {}, ["params.shuffle: is False, and samples are shuffled "]),
         ({"random_state": 1}, {}, ["params.random_state: is called seed here: "]),
         ({"callbacks": {"early_stopping": {}}}, {}, ["params.callbacks: is a section, and no parameter: "]),
