@@ -422,13 +422,31 @@ def is_sparse(value: Any) -> bool:
     return any(parent.__module__.startswith("scipy.sparse") for parent in type(value).__mro__)
 
 
-def sparse_note(value: Any) -> list[str]:
-    """Returns a line on a sparse matrix, which is learnt from as a dense one; none of what is no such."""
-    if not is_sparse(value):
+def indexable(value: Any) -> Any:
+    """Returns what scikit-learn can take some samples of: a tensor as an array, sparse columns as dense."""
+    if names := _sparse_columns(value):
+        return value.astype({name: value.dtypes[name].subtype for name in names})
+    is_one = isinstance(value, np.ndarray) or hasattr(value, "iloc") or hasattr(value, "columns")
+    return value if is_one or not hasattr(value, "__array__") else np.asarray(value)
+
+
+def _sparse_columns(value: Any) -> list[Any]:
+    """Returns the names of a pandas DataFrame's columns that are sparse."""
+    if not (hasattr(value, "iloc") and hasattr(value, "columns")):
         return []
-    size = math.prod(value.shape)
-    share = f"{value.nnz / max(size, 1):.1%}"
-    return [f"X: a sparse matrix of which {share} is not 0, made dense: {4 * size:,} bytes"]
+    return [name for name, kind in value.dtypes.items() if type(kind).__name__ == "SparseDtype"]
+
+
+def sparse_note(value: Any) -> list[str]:
+    """Returns a line on what is sparse, and is learnt from as dense; none of what is not."""
+    if is_sparse(value):
+        what, size = "a sparse matrix", math.prod(value.shape)
+        share = value.nnz / max(size, 1)
+    elif names := _sparse_columns(value):
+        what, size, share = "sparse columns", len(value) * len(names), value[names].sparse.density
+    else:
+        return []
+    return [f"X: {what} of which {share:.1%} is not 0, made dense: {4 * size:,} bytes"]
 
 
 def _is_number(value: Any) -> bool:

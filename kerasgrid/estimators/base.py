@@ -28,7 +28,7 @@ from kerasgrid.console import warn
 from kerasgrid.data.encoding import Encoder
 from kerasgrid.data.frames import as_frame, is_mixed, table_of_frame
 from kerasgrid.data.held_out import check_held_out, with_held_out
-from kerasgrid.data.in_memory import as_array, is_sparse, refuse_others, weights_of
+from kerasgrid.data.in_memory import as_array, indexable, is_sparse, refuse_others, weights_of
 from kerasgrid.data.statistics import Span, pixel_top
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.estimators.wrappers import (
@@ -222,6 +222,7 @@ class KerasEstimator(BaseEstimator):
         A sparse matrix is made dense. A table is a DataFrame whose columns are not all numbers, or have
         blanks.
         """
+        X = indexable(X)
         if not is_mixed(X):
             X = as_array(X, "X") if is_sparse(X) else X
             return *validate_data(self, X, y, allow_nd=True, multi_output=True, **checks), None
@@ -517,7 +518,7 @@ class KerasEstimator(BaseEstimator):
 
     def _array(self, X: Any) -> np.ndarray:
         """Returns samples of the axes that the model was fitted to."""
-        X = as_array(X, "X") if is_sparse(X) else X
+        X = as_array(X, "X") if is_sparse(X) else indexable(X)
         X = validate_data(self, X, reset=False, allow_nd=True)
         if X.shape[1:] != self._input_shape:
             raise DataError(

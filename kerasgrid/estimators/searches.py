@@ -16,13 +16,13 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.utils import indexable
+from sklearn.utils import indexable as check_indexable
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import _check_method_params
 
 from kerasgrid.console import Console, warn
 from kerasgrid.data.drawn import drawn, gives_batches
-from kerasgrid.data.in_memory import refuse_others, sparse_note
+from kerasgrid.data.in_memory import indexable, refuse_others, sparse_note
 from kerasgrid.data.labels import is_one_hot, like_labels, look_like_numbers, target_of_numbers
 from kerasgrid.driver.search import OnlyWarnings
 from kerasgrid.errors import ConfigError, Fault
@@ -139,7 +139,7 @@ class _ModelSearch(BaseSearchCV):
             refuse_others(X, y)
             for line in sparse_note(X):
                 warn(line)
-            X, y = indexable(X, y)
+            X, y = check_indexable(indexable(X), indexable(y))
             return self._fit_ahead(X, y, params, asked)
 
     def _fit_ahead(self, X: Any, y: Any, params: dict[str, Any], asked: Mapping[str, Any]) -> Self:

@@ -113,7 +113,8 @@ def _own_scorer(function: Callable[..., Any], arguments: Mapping[str, Any]) -> C
     @functools.wraps(function)  # so that scikit-learn sees its arguments
     def checked(*given: Any, **told: Any) -> float:
         value = function(*given, **told)
-        plain = value.item() if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 else value
+        is_array = hasattr(value, "__array__") and np.ndim(value) == 0  # a tensor too
+        plain = np.asarray(value).item() if is_array else value
         if not isinstance(plain, numbers.Real):
             raise TypeError(f"gives {_brief(value)}; a number holds.")
         return float(plain)

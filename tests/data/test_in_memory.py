@@ -15,7 +15,7 @@ import kerasgrid as kg
 from kerasgrid.config.sections import DataConfig, Features
 from kerasgrid.data.cache import save_samples
 from kerasgrid.data.frames import table_of_frame
-from kerasgrid.data.in_memory import as_array, dataset_from_arrays
+from kerasgrid.data.in_memory import as_array, dataset_from_arrays, indexable
 from kerasgrid.errors import DataError, KerasgridError
 from kerasgrid.estimators.classifier import KerasClassifier
 from kerasgrid.records import Target
@@ -204,6 +204,33 @@ def test_a_sparse_matrix_is_made_dense_with_a_word(make, monkeypatch):
         DataError, match="X, a sparse matrix made dense: needs 384 bytes of memory, of which 300"
     ):
         dataset_from_arrays(make(values), Y)
+
+
+class Tensor:
+    """What a backend's tensor is to others: neither a list of indices nor a mask takes rows of it."""
+
+    ndim = 0
+
+    def __init__(self, values):
+        self._values = np.asarray(values)
+        self.ndim = self._values.ndim
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self._values, dtype)
+
+
+def test_scikit_learn_can_take_rows_of_tensors_and_of_sparse_columns():
+    values = np.arange(24).reshape(6, 4) * (np.arange(24).reshape(6, 4) % 3 == 0) / 2
+    np.testing.assert_array_equal(indexable(Tensor(values)), values)
+    sparse = pd.DataFrame.sparse.from_spmatrix(scipy.sparse.csr_matrix(values)).assign(own="text")
+    dense = indexable(sparse)
+    assert [str(kind) for kind in dense.dtypes[:4]] == ["float64"] * 4
+    np.testing.assert_array_equal(dense[dense.columns[:4]], values)
+    for same in (values, dense, Y.tolist(), scipy.sparse.csr_matrix(values)):
+        assert indexable(same) is same
+    data = dataset_from_arrays(sparse.drop(columns="own"), Y)
+    np.testing.assert_array_equal(data.images, values.astype(np.float32))
+    assert data.report[0] == "X: sparse columns of which 29.2% is not 0, made dense: 96 bytes"
 
 
 FRAME = pd.DataFrame(

@@ -423,12 +423,21 @@ def test_a_function_of_the_users_own_is_given_labels_as_the_user_has_them(labels
     assert given[1].tolist() == np.array(LABELS[labels])[probabilities.argmax(axis=1)].tolist()
 
 
+class Tensor:
+    """A number as a function of keras.ops gives it."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(0.25, dtype)
+
+
 def test_a_function_of_the_users_own_has_make_scorers_terms_and_arguments():
     y, probabilities = np.arange(30) % 3, np.random.default_rng(0).dirichlet([1] * 3, 30)
     data = data_of(y)
     found = find_objective({"a.py:gain": {"greater_is_better": False, "factor": 2}})
     assert (found.name, found.kind, found.direction) == ("a.py:gain", "own", "min")
     hits = np.mean(probabilities.argmax(axis=1) == y)
+    value = own_score(lambda *_: Tensor(), {}, data.labels, probabilities, data.target)
+    assert (value, type(value)) == (0.25, float)
     value = own_score(gain, found.arguments, data.labels, probabilities, data.target)
     assert value == pytest.approx(2 * hits)
     terms = {"response_method": "predict_proba"}
