@@ -84,7 +84,11 @@ def faults_of_params(
                 known = did_you_mean(name, [*own.names, *LOOP])
             messages = [] if signature is None else [f"unknown parameter.{known}"]
         faults.extend(Fault(path, message) for message in messages)
-    by_name = "" if own.given or own.style == "hp" else " It is given input_shape and n_outputs, by name."
+    by_name = (
+        ""
+        if own.given or own.style == "hp"
+        else " It is given input_shape and n_outputs, or some samples as X and y, by name."
+    )
     where, giver = ("params", "space") if prefix == "space" else (prefix, "this space")
     faults.extend(
         Fault(

@@ -17,6 +17,8 @@ from kerasgrid.keras_names import find_loss, find_optimizer
 from kerasgrid.models.signature import Signature
 
 LOOP = ("batch_size", "epochs", "optimizer", "learning_rate", "loss")
+_COMPILED = ("optimizer", "learning_rate", "loss")
+"""Those of them that a function takes which compiles its model."""
 GROUPS = ("optimizer", "loss", "callbacks", "augment", "training")
 DEFAULT_VAL = 0.1
 """The inner split's share of a fold's training rows, where a callback needs one and none is given."""
@@ -88,6 +90,8 @@ def goes_to_model(name: str, signature: Signature) -> bool:
     if name in signature.names:
         return True
     if signature.style == "talos" and name in LOOP:  # it reads them of its params
+        return True
+    if signature.takes_any and "X" in signature.given and name in _COMPILED:  # Keras's wrapper gives it all
         return True
     return signature.takes_any and name not in LOOP and name.partition(".")[0] not in GROUPS
 

@@ -14,7 +14,7 @@ from kerasgrid.models.foreign import Read, Shown, check_fit, noted_fits, run_own
 from kerasgrid.models.keras_private import own_build
 from kerasgrid.models.loading import plain_names
 from kerasgrid.models.references import own_fit
-from kerasgrid.models.signature import Signature, signature_of
+from kerasgrid.models.signature import ROWS, Signature, signature_of
 from kerasgrid.models.source import line_in
 from kerasgrid.records import Target
 from kerasgrid.wording import shown_path
@@ -83,7 +83,9 @@ def build_model(
                 assert shown is not None  # it sees rows
                 model = _build_and_fit(function, params, shown, y)
             else:
-                passed = {name: {**given, "y": y}[name] for name in signature.passed(target)}
+                called = dict(zip(ROWS, signature.rows, strict=True))
+                told = {**given, "y": y}
+                passed = {called.get(name, name): told[name] for name in signature.passed(target)}
                 with noted_fits() if sees_rows else nullcontext():
                     model = call(function, **passed, **params)
             _check_model(name_of(function), model, shape, target)

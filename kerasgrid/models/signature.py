@@ -20,6 +20,11 @@ GIVEN = ("input_shape", "n_classes", "n_outputs", "multi_label", "n_categories")
 """Arguments that kerasgrid passes by itself where a model function names them."""
 ROWS = ("X", "y")
 """Likewise where both are named, as functions for Keras's own wrappers do: some samples."""
+_ROWS_CALLED = (
+    ("x", "x_train", "train_x", "xs", "data", "features", "inputs"),
+    ("y", "y_train", "train_y", "ys", "labels", "label", "targets", "target"),
+)
+"""What these are called, in any case, as the first two arguments; Keras's wrappers pass them by position."""
 SCIKERAS = ("meta", "compile_kwargs")
 """Likewise, as SciKeras does: what the data are, and an optimizer, loss and metrics to compile with."""
 _TALOS = ("x", "y", "x", "y", "p")
@@ -52,6 +57,7 @@ class Signature:
             y_train, x_val, y_val, params)`, which fits the model too.
         given: Which of GIVEN, ROWS and SCIKERAS it is passed, where classes or labels are predicted.
         needs_classes: Whether it names `n_classes` without a default, so that it predicts no numbers.
+        rows: What it calls ROWS.
     """
 
     parameters: tuple[Parameter, ...]
@@ -59,6 +65,7 @@ class Signature:
     style: Literal["build", "hp", "talos"] = "build"
     given: tuple[str, ...] = ()
     needs_classes: bool = False
+    rows: tuple[str, ...] = ROWS
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -179,15 +186,24 @@ def _signature(
             "arguments by name. Remove the / from its parameters."
         )
     names = {parameter.name: parameter.default for parameter in parameters}
-    others: tuple[str, ...] = ROWS if names.keys() >= {*ROWS} else ()
+    rows = ROWS if names.keys() >= {*ROWS} else _first_two(parameters)
+    others: tuple[str, ...] = ROWS if rows else ()
     others += tuple(name for name in SCIKERAS if names.get(name, "") in (None, "None"))
     given = tuple(name for name in GIVEN if name in names or (takes_any and not others and name in _OF_ANY))
     return Signature(
-        tuple(parameter for parameter in parameters if parameter.name not in given + others),
+        tuple(parameter for parameter in parameters if parameter.name not in given + others + rows),
         takes_any,
         given=given + others,
         needs_classes="n_classes" in required,
+        rows=rows or ROWS,
     )
+
+
+def _first_two(parameters: Sequence[Parameter]) -> tuple[str, ...]:
+    """Returns the names of the first two where they are called as samples and their labels are; else none."""
+    first = [parameter.name for parameter in parameters[:2] if parameter.required]
+    are_rows = [name.lower() in called for name, called in zip(first, _ROWS_CALLED, strict=False)]
+    return tuple(first) if are_rows == [True, True] else ()
 
 
 def _literal(value: ast.expr) -> str:

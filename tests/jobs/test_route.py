@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,13 @@ def test_a_function_that_takes_any_name_is_not_given_what_is_trainings():
     }
     assert taken == {"units", "x", "a.b"}
     assert not goes_to_model("x", PLAIN)
+
+
+def test_a_function_of_keras_s_wrapper_that_takes_any_name_compiles_its_model_itself():
+    wrapped = replace(OPEN, given=("X", "y"))
+    names = ("units", "optimizer", "learning_rate", "loss", "epochs", "batch_size", "optimizer.x")
+    assert {name for name in names if goes_to_model(name, wrapped)} == {*names[:4]}
+    assert not goes_to_model("loss", OPEN)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +198,7 @@ def test_the_prefix_says_which_of_several_spaces():
     assert [text.partition(":")[0] for text in found] == ["space[2].zoo"]
     assert messages({}, {}, prefix="space[2]") == [
         "space[2]: 'units' is missing: the model function needs it, and neither params nor this space gives it. "
-        "It is given input_shape and n_outputs, by name."
+        "It is given input_shape and n_outputs, or some samples as X and y, by name."
     ]
 
 

@@ -66,6 +66,10 @@ def of_labels(X, y, units=4, **more):
     return net(X.shape[1], len(np.unique(y)), units, "sparse_categorical_crossentropy")
 
 
+def of_any(data, labels, **params):
+    return net(data.shape[1], labels.shape[1], params["units"], params["loss"])
+
+
 def of_meta(units, meta, compile_kwargs):
     model = net(meta["n_features_in_"], meta["n_classes_"], units)
     model.compile(loss="sparse_categorical_crossentropy", optimizer=compile_kwargs["optimizer"])
@@ -93,6 +97,7 @@ def of_talos(X_train, Y_train, X_val, Y_val, params):
         (of_one_hot_rows, {"units": 3}, PRICES),
         (of_labels, {"units": 3, "more": 1}, THREE),
         (of_labels, {"units": 3}, TWO),
+        (of_any, {"units": 3, "loss": "categorical_crossentropy"}, TWO),
         (of_talos, {"units": 3}, THREE),
     ],
 )

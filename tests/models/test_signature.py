@@ -302,7 +302,10 @@ def test_signature_of_agrees_with_read_signature(write, tmp_path):
         ("input_shape, meta='wide'", "build", ("input_shape",), ("meta",)),
         ("x_train, y_train, x_val, y_val, params", "talos", (), ()),
         ("x, Y, x_val, y_val, p", "talos", (), ()),
-        ("x, y, x_val, y_val, p=1", "build", (), ("x", "y", "x_val", "y_val", "p")),
+        ("x, y, x_val, y_val, p=1", "build", ("X", "y"), ("x_val", "y_val", "p")),
+        ("data, Labels, units=8", "build", ("X", "y"), ("units",)),
+        ("data, units, labels", "build", (), ("data", "units", "labels")),
+        ("data, labels=8", "build", (), ("data", "labels")),
     ],
 )
 def test_functions_of_other_packages_are_known_by_what_they_name(
