@@ -57,7 +57,7 @@ def make_folds(data: Dataset, how: Folds, *, holdout: float | None = None, seed:
     By scikit-learn's splitters: StratifiedKFold, KFold, GroupKFold and StratifiedGroupKFold, shuffled by the
     seed, whose test rows partition the samples; TimeSeriesSplit of the rows ordered by time; PredefinedSplit.
     A share is held out by StratifiedShuffleSplit, ShuffleSplit, GroupShuffleSplit (a share of the groups) or
-    some parts of a StratifiedGroupKFold; of rows in time it is the last.
+    some parts of a StratifiedGroupKFold; of rows in time it is the last. The only sample of a class is not.
 
     Samples with several labels are stratified by all of them, and groups of such samples too (`strata`).
     Numbers are stratified by up to 10 bins of as many samples each. Rows of one time are on one side of a
@@ -247,12 +247,22 @@ def _fault_of_few(data: Dataset, kind: str, n: int, holdout: float | None) -> st
         if kind != "stratified_group":
             return None
     n_each = math.ceil(1 / min(holdout, 1 - holdout) - 1e-9) if holdout is not None else n
+    if kind == "stratified" and _has_classes(data) and holdout is not None:
+        n_test, n_most = math.ceil(len(data) * holdout), int(_is_shared(data.labels).sum())
+        n_classes = len(np.unique(data.labels[_is_shared(data.labels)]))
+        if n_classes and n_classes <= n_test <= n_most - n_classes:
+            return None
+        return (
+            f"is {holdout:g}, which is {n_test:,} of {len(data):,} samples, and of each class with two or "
+            f"more ({n_classes} of {len(data.classes)}) one is needed to train on and one to test on. Add "
+            "samples, or bring holdout nearer to 0.5."
+        )
     if kind == "plain" or not _has_classes(data):
         if len(data) >= n_each:
             return None
         return f"there are {len(data)} samples, and {n_each} are needed: for one to train on and to test on."
     counts = np.bincount(data.labels, minlength=len(data.classes))
-    which = int(np.argmin(counts) if holdout is not None else np.argmax(counts))
+    which = int(np.argmax(counts))
     n_there = int(counts[which])
     if n_there >= n_each:
         return None
@@ -262,9 +272,14 @@ def _fault_of_few(data: Dataset, kind: str, n: int, holdout: float | None) -> st
         told = f"{has}, the most of all, and search.folds is {n}: each fold needs one to test on"
         return f"{told}. Add samples, or {ways}."
     return (
-        f"{has}, search.holdout is {holdout:g}: for one to train on and one to test on, each class needs "
-        f"{n_each}. Add samples, or bring holdout nearer to 0.5."
+        f"{has}, the most of all, and search.holdout is {holdout:g}: for one to train on and one to test on "
+        f"{n_each} are needed. Add samples, or bring holdout nearer to 0.5."
     )
+
+
+def _is_shared(labels: np.ndarray) -> np.ndarray:
+    """Tells of each sample whether its class has two or more, of which some may be held out."""
+    return np.bincount(labels)[labels] > 1
 
 
 def _splits(data: Dataset, kind: str, n: int, gap: int, seed: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
@@ -348,9 +363,15 @@ def _split(
     elif kind == "stratified" and data.target.is_multi_label:
         parts = parts_by_labels(data.labels[rows], [len(rows) - n_test, n_test], seed)
         train, test = np.flatnonzero(parts == 0), np.flatnonzero(parts)
+    elif kind == "stratified" and _has_classes(data):
+        labels = data.labels[rows]
+        shared = np.flatnonzero(_is_shared(labels))  # the only one of its class is trained on
+        splitter = StratifiedShuffleSplit(1, test_size=n_test, random_state=seed)
+        _, places = next(splitter.split(shared, labels[shared]))
+        test = shared[places]
+        train = np.setdiff1d(np.arange(len(rows)), test)
     else:
-        single = StratifiedShuffleSplit if kind == "stratified" and _has_classes(data) else ShuffleSplit
-        train, test = next(single(1, test_size=n_test, random_state=seed).split(rows, data.labels[rows]))
+        train, test = next(ShuffleSplit(1, test_size=n_test, random_state=seed).split(rows))
     return rows[train], rows[test]
 
 
@@ -462,16 +483,18 @@ def inner_split(
         Training rows and validation rows, int64, sorted.
 
     Raises:
-        DataError: The training rows are too few, as for a row of each class on both sides.
+        DataError: The training rows are too few, as for a row of each class on both sides, those of a single
+            row apart.
     """
     kind, n_all = inner_kind(data, how), len(fold.train)
     n_val = _n_val(fold, fraction)
     own_seed = int(digest(["inner split", seed, fold.index])[:8], 16)
     if kind == "stratified" and _has_classes(data):
-        present, counts = np.unique(data.labels[fold.train], return_counts=True)
-        if counts.min() < 2 or not len(present) <= n_val <= n_all - len(present):
+        _, counts = np.unique(data.labels[fold.train], return_counts=True)
+        shared = counts[counts > 1]
+        if not 0 < len(shared) <= n_val <= shared.sum() - len(shared):
             raise DataError(
-                f"fold {fold.index}: its {n_all} training rows of {len(present)} classes, the smallest "
+                f"fold {fold.index}: its {n_all} training rows of {len(counts)} classes, the smallest "
                 f"with {counts.min()}, cannot give {fraction:g} of them for validation with a row of each "
                 "class on both sides. Raise search.val, add samples, or do without the callbacks that "
                 "monitor val_*."

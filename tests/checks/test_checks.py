@@ -364,8 +364,8 @@ def refusal(folder, text, *overrides):
         ),
         (
             "search: {holdout: 0.001}",
-            "search.holdout: class 8 has 174 samples, search.holdout is 0.001: for one to train on and one to "
-            "test on, each class needs 1000. Add samples, or bring holdout nearer to 0.5.",
+            "search.holdout: is 0.001, which is 2 of 1,797 samples, and of each class with two or more (10 of 10) "
+            "one is needed to train on and one to test on. Add samples, or bring holdout nearer to 0.5.",
         ),
         (
             "search: {val: 0.001}",

@@ -340,13 +340,9 @@ def test_what_cannot_be_split_is_told_with_its_key(data, how, path, message):
         ([5, 10], 0.2, None),
         ([5, 10], 0.8, None),
         ([10, 30], 0.1, None),
-        (
-            [4, 10],
-            0.2,
-            "class 'a' has 4 samples, search.holdout is 0.2: for one to train on and one to test on, each "
-            "class needs 5. Add samples, or bring holdout nearer to 0.5.",
-        ),
-        ([4, 10], 0.8, "class 'a' has 4 samples, search.holdout is 0.8"),
+        ([4, 10], 0.2, None),
+        ([2, 4], 0.1, "is 0.1, which is 1 of 6 samples, and of each class with two or more (2 of 2) one"),
+        ([1, 1], 0.5, "is 0.5, which is 1 of 2 samples, and of each class with two or more (0 of 2) one"),
     ],
 )
 def test_a_share_needs_each_class_on_both_sides(counts, holdout, message):
@@ -358,6 +354,15 @@ def test_a_share_needs_each_class_on_both_sides(counts, holdout, message):
         assert set(labels[fold.train]) == set(labels[fold.test]) == {0, 1}
     else:
         assert [(path, told.startswith(message)) for path, told in found] == [("search.holdout", True)]
+
+
+def test_the_only_sample_of_a_class_is_trained_on():
+    labels = np.repeat([0, 1, 2], [1, 2, 30])
+    data = data_of(labels)
+    [fold] = make_folds(data, Folds(), holdout=0.2, seed=0)
+    assert (len(fold.test), 0 in fold.train) == (7, True)
+    train, val = inner_split(data, Fold(0, np.arange(33), np.arange(0)), 0.2, Folds(), 0)
+    assert (len(val), 0 in train) == (7, True)
 
 
 @pytest.mark.parametrize(
@@ -509,7 +514,7 @@ def test_the_inner_split_is_by_what_the_data_have_also_beside_given_folds(kind):
     assert inner_kind(data, Folds(kind="time")) == "stratified_group"  # of data without the column
 
 
-@pytest.mark.parametrize("counts", [[9, 9, 2], [30, 30, 1]])
+@pytest.mark.parametrize("counts", [[9, 9, 2], [1, 1, 1]])
 def test_inner_split_of_too_little(counts):
     labels = np.repeat([0, 1, 2], counts)
     fold = Fold(1, np.arange(len(labels)), np.arange(0))
