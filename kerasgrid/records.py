@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from kerasgrid.io import digest
+from kerasgrid.wording import joined
 
 
 class Stage(str):
@@ -123,6 +125,81 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Input:
+    """One of several inputs that a sample has.
+
+    Attributes:
+        shape: Its axes; (1,) where there is a number a sample.
+        dtype: As NumPy names it; float32 of all floats.
+        name: By which the model has it; None where all are told by their places.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    name: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many values it has."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a sample of several inputs is, as plain data: it is stored as one row of all their values."""
+
+    each: tuple[Input, ...]
+
+    @classmethod
+    def of(cls, plain: Iterable[Mapping[str, Any]]) -> Inputs:
+        """Returns what `dataclasses.asdict` made plain of each, also after it was written as JSON."""
+        return cls(tuple(Input(**{**own, "shape": tuple(own["shape"])}) for own in plain))
+
+    @property
+    def has_names(self) -> bool:
+        """Whether they are told apart by names, and no places."""
+        return self.each[0].name is not None
+
+    @property
+    def names(self) -> list[str]:
+        """What messages call each."""
+        return [f"X[{place if one.name is None else repr(one.name)}]" for place, one in enumerate(self.each)]
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """Where the values of each begin and end in a row."""
+        ends = np.cumsum([one.size for one in self.each]).tolist()
+        return list(zip([0, *ends], ends, strict=False))
+
+    @property
+    def size(self) -> int:
+        """How many values all have."""
+        return sum(one.size for one in self.each)
+
+    @property
+    def shapes(self) -> Any:
+        """The axes of each, as a model function is given them."""
+        return self.arranged([one.shape for one in self.each])
+
+    def arranged(self, values: Iterable[Any]) -> Any:
+        """Returns something of each input as a model takes it: a list, or a dict by their names."""
+        if not self.has_names:
+            return list(values)
+        return dict(zip([one.name for one in self.each], values, strict=True))
+
+    def apart(self, rows: np.ndarray) -> Any:
+        """Returns rows, (sample, value), as the arrays of each input, a list or a dict."""
+        return self.arranged(
+            rows[:, first:last].reshape(len(rows), *one.shape).astype(one.dtype, copy=False)
+            for one, (first, last) in zip(self.each, self.bounds, strict=True)
+        )
+
+    def __str__(self) -> str:
+        shapes = [str(one.shape) if one.name is None else f"{one.name} {one.shape}" for one in self.each]
+        return joined(shapes)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images and their labels, in arrays that workers map from disk.
 
@@ -139,6 +216,8 @@ class Dataset:
         n_held_out: Samples at the end that are a test set of their own, never trained on.
         table: What the columns are, where samples are rows of a table: `images` is (sample, column) float64
             then, as `Column` has it. None for all else.
+        inputs: What a sample's inputs are, where there are several: `images` is (sample, value) then. None
+            for one.
         weights: (sample,) float64 of 0 or more, what each counts in the loss of training; None for the same.
         groups: (sample,) int64, which group each is of; None for none.
         times: (sample,) float64, by which rows are ordered in time; None for none.
@@ -154,6 +233,7 @@ class Dataset:
     report: tuple[str, ...] = ()
     n_held_out: int = 0
     table: Table | None = None
+    inputs: Inputs | None = None
     weights: np.ndarray | None = None
     groups: np.ndarray | None = None
     times: np.ndarray | None = None

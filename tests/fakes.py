@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kerasgrid.checks.prepared import Prepared, prepare
+from kerasgrid.data.cache import save_samples
 from kerasgrid.data.folds import save_folds
+from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import (
@@ -181,9 +184,13 @@ def cut(path: Path, size: int) -> None:
     os.truncate(path, size)
 
 
-def prepare_run(config: dict, folder: Path, interval_s: float = 1e9) -> tuple[Prepared, Recipe]:
+def prepare_run(
+    config: dict, folder: Path, interval_s: float = 1e9, given: Given = NOTHING
+) -> tuple[Prepared, Recipe]:
     """Checks a config and writes its folds, as the driver would; returns what workers are told too."""
-    prepared = prepare(config)
+    prepared = prepare(config, given)
     paths = RunPaths(folder, prepared.config.name)
+    if given is not NOTHING:
+        prepared = replace(prepared, data=save_samples(paths.data, prepared.data, "X and y"))
     save_folds(paths.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
     return prepared, make_recipe(prepared, paths, interval_s)

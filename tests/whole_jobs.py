@@ -12,6 +12,7 @@ import pytest
 from fakes import Collector, Crash, Crashing, prepare_run
 
 from kerasgrid.checks.prepared import Prepared
+from kerasgrid.data.in_memory import NOTHING
 from kerasgrid.executors import Inline
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.planning.packing import Graphs
@@ -78,7 +79,8 @@ def maker(folder: Path):
         fixed = {"batch_size": 16, "epochs": 3} if given is None else fixed | given
         data = {"train": "digits", "scale": 16, "subset": 101}
         config = {"data": data, "model": "fc", "name": name, "params": fixed, "search": {"folds": 2}}
-        return Small(*prepare_run(config | changes, folder, interval_s))
+        given = changes.pop("given", NOTHING)
+        return Small(*prepare_run(config | changes, folder, interval_s, given))
 
     return make
 

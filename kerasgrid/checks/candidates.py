@@ -302,7 +302,7 @@ def warnings_of_scale(
     if is_scaled or all(given is not None and given.may_scale for _, given in settings):
         return ()
     bare = [record.params for record in records if record.scales_input is False]
-    top = pixel_top(data.images) if bare else None
+    top = pixel_top(data.images) if bare and data.inputs is None else None
     if top is None:
         return ()
     some = any(record.scales_input for record in records)

@@ -237,7 +237,7 @@ def _check_use(draft: Draft, data: Dataset) -> None:
             "standardize, or leave it out.",
         )
     given, n_channels = config.data.normalize, data.images.shape[-1]
-    if data.table is None:
+    if data.table is None and data.inputs is None:
         if given is not None and len(given.mean) not in (1, n_channels):
             report.add(
                 "data.normalize",
@@ -245,30 +245,29 @@ def _check_use(draft: Draft, data: Dataset) -> None:
                 f"{n_channels:,}: one a channel holds, or one for all.",
             )
         return
-    is_table = f"{data.source} is a table"
+    what = f"{data.source} is a table"
+    are_scaled, are_standardized = (
+        "whose numbers are scaled by data.features: {scaler: standard}. Leave it out.",
+        "whose numbers are standardized by themselves: leave it out.",
+    )
+    if data.inputs is not None:
+        what = f"{data.source} have several inputs"
+        are_scaled = are_standardized = (
+            "which reach the model as they are: leave it out, and let the model begin with "
+            "keras.layers.Rescaling or Normalization where an input needs it."
+        )
     if config.data.scale is not None:
-        report.add(
-            "data.scale",
-            f"divides pixels, and {is_table}, whose numbers are scaled by data.features: {{scaler: "
-            "standard}}. Leave it out.",
-        )
-    if config.data.standardize:
-        report.add(
-            "data.standardize",
-            f"is of pixels, and {is_table}, whose numbers are standardized by themselves: leave it out.",
-        )
-    if given is not None:
-        report.add(
-            "data.normalize",
-            f"is of pixels, and {is_table}, whose numbers are standardized by themselves: leave it out.",
-        )
+        report.add("data.scale", f"divides pixels, and {what}, {are_scaled}")
+    for key in ("standardize", "normalize"):
+        if getattr(config.data, key):
+            report.add(f"data.{key}", f"is of pixels, and {what}, {are_standardized}")
     spaces = config.space if isinstance(config.space, list) else [config.space]
     if config.augment is not None:
-        report.add("augment", f"is of images, and {is_table}: leave it out.")
+        report.add("augment", f"is of images, and {what}: leave it out.")
     for where, names in (("params", config.params), *(("space", space) for space in spaces)):
         for name in names:
             if name.startswith("augment."):
-                report.add(f"{where}.{name}", f"is of images, and {is_table}: leave it out.")
+                report.add(f"{where}.{name}", f"is of images, and {what}: leave it out.")
 
 
 def warnings_of_data(draft: Draft, data: Dataset | None, given: Given = NOTHING) -> tuple[str, ...]:
@@ -282,6 +281,12 @@ def warnings_of_data(draft: Draft, data: Dataset | None, given: Given = NOTHING)
     if train is not None and data.table is None and form_of(train, section, Roles.of(section)) is False:
         pixels = pixel_names(train, Roles.of(section))
     names = pixels if data.table is None else tuple(column.name for column in data.table.columns)
+    if data.inputs is not None:
+        names = tuple(
+            f"{name}{[*map(int, np.unravel_index(place, one.shape))]}"
+            for name, one in zip(data.inputs.names, data.inputs.each, strict=True)
+            for place in range(one.size)
+        )
     # No value of an image file's pixels is a label's.
     is_asked = not data.target.is_numbers and (section.train is None or not are_image_files(section))
     alone, together = giveaways(data.images, data.labels) if is_asked else ([], [])

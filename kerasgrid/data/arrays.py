@@ -19,7 +19,7 @@ from kerasgrid import machine
 from kerasgrid.data.archives import archive_on_way, opened_member
 from kerasgrid.errors import DataError
 from kerasgrid.io import cache_folder, kind_by_mode, storage_errors
-from kerasgrid.records import Dataset, Table, Target
+from kerasgrid.records import Dataset, Inputs, Table, Target
 from kerasgrid.wording import shown_path
 
 if TYPE_CHECKING:
@@ -67,13 +67,14 @@ class Samples:
             it joins is `Joined`.
         labels: As in Dataset: int64, uint8 or float64, as the target's kind is.
         target: What labels are.
-        table: As in Dataset; and so are `weights`, `groups`, `times`, `given` and `report`.
+        table: As in Dataset; and so are `inputs`, `weights`, `groups`, `times`, `given` and `report`.
     """
 
     images: np.ndarray | Pictures | Joined
     labels: np.ndarray
     target: Target
     table: Table | None = None
+    inputs: Inputs | None = None
     weights: np.ndarray | None = None
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
@@ -94,7 +95,7 @@ def take_rows(whole: Samples | Dataset, rows: np.ndarray) -> Samples:
         for values in (whole.weights, whole.groups, whole.times, whole.given)
     )
     images: Any = whole.images
-    taken = images[rows], whole.labels[rows], whole.target, whole.table
+    taken = images[rows], whole.labels[rows], whole.target, whole.table, whole.inputs
     return Samples(*taken, weights, groups, times, given, whole.report)
 
 

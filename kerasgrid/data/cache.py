@@ -41,13 +41,13 @@ from kerasgrid.io import (
     sync_folder,
     write_json,
 )
-from kerasgrid.records import Dataset, Doing, Table, Target, not_told
+from kerasgrid.records import Dataset, Doing, Inputs, Table, Target, not_told
 from kerasgrid.wording import bytes_word, count
 
 FORMAT = 1
 _PARTS = ("images", "labels", "weights", "groups", "times", "given")
 """Arrays of samples, a file each; all but the first two may be missing."""
-_FORMS = ("classes", "one_hot", "numbers", "table")
+_FORMS = ("classes", "one_hot", "numbers", "table", "inputs")
 """What else of meta.json the fingerprint is of."""
 _BUILDING = ".building-"
 _FILES = "files.npy"
@@ -85,7 +85,8 @@ def _arrays(samples: Samples | Dataset) -> dict[str, np.ndarray]:
 def _forms_of(samples: Samples | Dataset) -> dict[str, Any]:
     """Returns what samples are, as meta.json has it."""
     table = {} if samples.table is None else {"table": asdict(samples.table)}
-    return {**_of_target(samples.target), **table}
+    inputs = {} if samples.inputs is None else {"inputs": [asdict(one) for one in samples.inputs.each]}
+    return {**_of_target(samples.target), **table, **inputs}
 
 
 def _of_target(target: Target) -> dict[str, Any]:
@@ -363,6 +364,7 @@ def _dataset(folder: Path, source: str, meta: Mapping[str, Any], arrays: Mapping
         labels=arrays["labels"],
         **others,
         table=Table.of(meta["table"]) if "table" in meta else None,
+        inputs=Inputs.of(meta["inputs"]) if "inputs" in meta else None,
         target=_target_of(meta, arrays["labels"].ndim),
         fingerprint=_fingerprint_of(meta),
         source=source,

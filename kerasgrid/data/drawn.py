@@ -27,11 +27,12 @@ def gives_batches(value: Any) -> bool:
     return not any(map(_ENDLESS.fullmatch, names)) and any(map(_IN_BATCHES.fullmatch, names))
 
 
-def drawn(value: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def drawn(value: Any, name: str) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Returns all that a dataset gives: samples, labels, and what each counts, None where it does not tell.
 
     Args:
-        value: As `gives_batches` knows it; it gives (x, y) or (x, y, sample_weight).
+        value: As `gives_batches` knows it; it gives (x, y) or (x, y, sample_weight), x an array, or a list or
+            dict of them, as samples then are.
         name: What messages call it.
 
     Raises:
@@ -39,13 +40,13 @@ def drawn(value: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | N
     """
     parts: list[list[np.ndarray]] = []
     is_batched: bool | None = None
-    n_bytes = 0
+    n_bytes, form = 0, None
     for batch in _batches(value, name):
-        given = _arrays(batch, name)
+        given, own = _arrays(batch, name)
         if is_batched is None:
-            is_batched = _is_batch(given)
+            is_batched, form = _is_batch(given), own
             parts = [[] for _ in given]
-        if len(given) != len(parts):
+        if len(given) != len(parts) or own != form:
             raise DataError(f"{name} gives {len(parts)} arrays first, and {len(given)} later.")
         for kept, array in zip(parts, given, strict=True):
             n_bytes += array.nbytes
@@ -60,10 +61,15 @@ def drawn(value: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | N
     if len({len(array) for array in joined}) > 1:
         shapes = ", ".join(str(array.shape) for array in joined)
         raise DataError(f"{name} gives arrays of {shapes}: as many samples in each hold.")
-    samples, labels, *weights = joined
+    samples: Any = joined[0]
+    if form is not None:
+        n_inputs = len(form)
+        samples, joined = joined[:n_inputs], joined[n_inputs - 1 :]
+        samples = dict(zip(form, samples, strict=True)) if isinstance(form[0], str) else samples
+    labels, *weights = joined[1:]
     if labels.ndim == 2 and labels.shape[1] == 1:  # as label_mode="binary" of image_dataset_from_directory
         labels = labels[:, 0]
-    return samples, labels, weights[0].reshape(len(samples)) if weights else None
+    return samples, labels, weights[0].reshape(len(labels)) if weights else None
 
 
 def _batches(value: Any, name: str) -> Iterator[Any]:
@@ -91,24 +97,32 @@ def _batches(value: Any, name: str) -> Iterator[Any]:
     yield from value
 
 
-def _arrays(batch: Any, name: str) -> list[np.ndarray]:
-    """Returns the arrays of a batch.
+def _arrays(batch: Any, name: str) -> tuple[list[np.ndarray], list[Any] | None]:
+    """Returns the arrays of a batch, and by what those of several inputs are known; None for one input.
 
     Raises:
-        DataError: It is not of two or three.
+        DataError: It is not of two or three, or of several outputs.
     """
     if not isinstance(batch, list | tuple) or not 2 <= len(batch) <= _MOST_PARTS:
         found = f"{len(batch)} arrays" if isinstance(batch, list | tuple) else f"a {type(batch).__name__}"
         raise DataError(f"{name} gives {found} at a time; (x, y) or (x, y, sample_weight) holds.")
     if batch[-1] is None:
         batch = batch[:-1]
-    for part in batch:
+    inputs, *others = batch
+    for part in others:
         if isinstance(part, dict | list | tuple):
             raise DataError(
-                f"{name} gives several inputs or outputs ({type(part).__name__}), which are not built yet. "
-                "Give one array of each."
+                f"{name} gives several outputs ({type(part).__name__}), which are not built yet. Give one "
+                "array of labels."
             )
-    return [np.asarray(part) for part in batch]
+    form = [*inputs] if isinstance(inputs, dict) else None
+    if isinstance(inputs, dict):
+        inputs = [*inputs.values()]
+    elif isinstance(inputs, list | tuple):
+        form = [*range(len(inputs))]
+    else:
+        inputs = [inputs]
+    return [np.asarray(part) for part in (*inputs, *others)], form
 
 
 def _is_batch(given: list[np.ndarray]) -> bool:

@@ -63,7 +63,8 @@ def with_held_out(
     parts: tuple[Any, ...] = (train.images, test.images)
     is_joined = not in_memory and parts[0].dtype == parts[1].dtype
     images: Any = Joined(parts) if is_joined else np.concatenate(parts)
-    joined = Samples(images, np.concatenate([train.labels, labels]), train.target, train.table, **known)
+    labels = np.concatenate([train.labels, labels])
+    joined = Samples(images, labels, train.target, train.table, train.inputs, **known)
     weights = [] if train.weights is None or test.weights is not None else [f"{where_test}: {_NO_WEIGHTS}"]
     return replace(joined, report=(*train.report, *test.report, *weights))
 

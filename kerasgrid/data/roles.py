@@ -439,7 +439,8 @@ def samples_of_file(
         report = (*report, *([] if line is None else [line]))
     where = f"{file.where}, column {listed(roles.predicted)}"
     check_samples(values, labels, where)
-    return Samples(values, labels, target, table, report=tuple(report), **known)
+    others: dict[str, Any] = {**known, "report": tuple(report)}
+    return Samples(values, labels, target, table, **others)
 
 
 def read_fold_file(roles: Roles, ids: Sequence[str], data: CsvFile) -> tuple[np.ndarray, list[str]]:

@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,8 @@ def _outputs(target: Target, config: DataConfig) -> dict[str, Any]:
 
 def _samples(data: Dataset, recipe: Recipe) -> dict[str, Any]:
     """Returns what a card tells of the samples that its model takes: of a table, the vectors of its rows."""
+    if data.inputs is not None:
+        return {"inputs": [asdict(one) for one in data.inputs.each]}
     if data.table is None:
         return {"shape": list(data.images.shape[1:])}
     return {

@@ -13,8 +13,9 @@ import numpy as np
 
 from kerasgrid import executors
 from kerasgrid.checks.prepared import Trainable
+from kerasgrid.data.array_likes import as_array, refuse_others
 from kerasgrid.data.frames import as_frame, stream_of_frame
-from kerasgrid.data.in_memory import as_array
+from kerasgrid.data.inputs import rows_like
 from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import open_stream
 from kerasgrid.data.streams import Stream, rows_of_array
@@ -126,24 +127,24 @@ class Asking:
         A table is read by the columns of the trial's own models, which may be those of other searches.
         """
         first = self.asked[0]
-        shape, is_table = self._shape(first)
+        kind = self._kind(first)
         for other in self.asked:
-            own, is_other_table = self._shape(other)
-            if is_table != is_other_table or (own != shape and not is_table):
-                kinds = [
-                    "of a table's rows" if has_columns else f"of images of {list(axes)}"
-                    for axes, has_columns in ((own, is_other_table), (shape, is_table))
-                ]
+            if (own := self._kind(other)) != kind:
                 raise ResultsError(
-                    f"{other.finished.path}: is {kinds[0]}, and {first.finished.path} {kinds[1]}, so that "
-                    "they cannot be asked together."
+                    f"{other.finished.path}: is {own}, and {first.finished.path} {kind}, so that they cannot "
+                    "be asked together."
                 )
-        name = None
+        trained, name = self.prepared(first).data, None
         if data is not None and not isinstance(data, str | Path):
             folder = stack.enter_context(scratch_folder())
-            if is_table:
+            if trained.table is not None:
                 return [self._stream_of_frame(one, data, Path(folder)) for one in self.asked]
-            np.save(f"{folder}/X.npy", np.ascontiguousarray(as_array(data, "data")))
+            if trained.inputs is None:
+                refuse_others(data)
+                values = as_array(data, "data")
+            else:
+                values = rows_like(data, trained.inputs).values
+            np.save(f"{folder}/X.npy", np.ascontiguousarray(values))
             data, name = f"{folder}/X.npy", "the array"
         if data is None:
             data = first.finished.data.test
@@ -155,7 +156,7 @@ class Asking:
         return [
             open_stream(
                 data,
-                self._shape(one)[0],
+                trained.images.shape[1:],
                 one.finished.data,
                 table=self.table(one),
                 name=name,
@@ -176,10 +177,12 @@ class Asking:
         file = folder / f"table-{self.asked.index(one)}.npy"
         return stream_of_frame(frame, table, Roles.of(one.finished.data), file)
 
-    def _shape(self, one: AskedTrial) -> tuple[tuple[int, ...], bool]:
-        """Returns the axes of a sample as a trial's search has it stored, and whether it is a table's row."""
+    def _kind(self, one: AskedTrial) -> str:
+        """Returns in words of which samples a trial is."""
         data = self.prepared(one).data
-        return data.images.shape[1:], data.table is not None
+        if data.table is not None:
+            return "of a table's rows"
+        return f"of images of {list(data.images.shape[1:])}" if data.inputs is None else f"of {data.inputs}"
 
     def table(self, one: AskedTrial) -> Table | None:
         """Returns the columns that a trial's models know; None of what is no table.

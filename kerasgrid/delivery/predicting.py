@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import console
+from kerasgrid.data.array_likes import refuse_others
 from kerasgrid.data.features import told_unknown
-from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.data.statistics import Span
 from kerasgrid.delivery.ensembles import WAYS, Jury, combine, combine_ranks
@@ -142,8 +142,8 @@ def predict(
 
     Args:
         results: A results.json or the Results of a search; or several, whose trials are asked together.
-        data: A file, an array (sample, ...) as the training data was, or of a table a DataFrame with its
-            columns; by default the config's data.test.
+        data: A file, an array (sample, ...) as the training data was, of several inputs a list or dict as
+            these were, or of a table a DataFrame with its columns; by default the config's data.test.
         trial: Of each, the trial that is asked; the best one by default.
         top: Instead, so many of the best.
         models: fit for models of all training data, folds for fold models, finetuned for those that were
@@ -168,7 +168,7 @@ def predict(
         raise ResultsError(f"{models!r} is no kind of models; auto, {', '.join(KINDS)} hold.")
     if tta < 0:
         raise ResultsError(f"tta is {tta}; a number of augmented views, or 0 for none, holds.")
-    if data is not None and not isinstance(data, str | Path):
+    if data is not None and not isinstance(data, str | Path | list | tuple | dict):  # these may be of inputs
         refuse_others(data)
     several = [results] if isinstance(results, str | Path | ResultsData) else results
     searches = [FinishedRun(one, model, overrides) for one in several]
@@ -197,7 +197,8 @@ def predict(
     notes += [*told, *([how] if how else [])]
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
     true_score, told = _true_score(jury, whole, answer.labels, thresholds)
-    if answer.span is not None and (odd := Span.of(trained.images).odd(*answer.span)) is not None:
+    span = answer.span if trained.inputs is None else None
+    if span is not None and (odd := Span.of(trained.images).odd(*span)) is not None:
         told.append(f"Warning: {odd}")
         warn(odd)
     if answer.unknown:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,7 @@ class Preview:
                 "shape": list(data.images.shape[1:]),
                 **_target_as_json(data),
                 **({} if data.table is None else {"columns": _kinds(data.table)}),
+                **({} if data.inputs is None else {"inputs": [asdict(one) for one in data.inputs.each]}),
                 **({} if data.groups is None else {"groups": len(np.unique(data.groups))}),
                 **({} if data.weights is None else {"weights": _range(data.weights)}),
                 "report": list(data.report),
@@ -367,6 +368,8 @@ def lines_about(data: Dataset, target_scale: str | None = None) -> list[str]:
     told = f"{len(data):,} samples of {shape} ({data.images.dtype})"
     if data.table is not None:  # of which kinds they are is in its report
         told = f"{len(data):,} rows of {count(len(data.table.columns), 'column')}"
+    if data.inputs is not None:
+        told = f"{len(data):,} samples of the inputs {data.inputs}"
     found = [f"{data.source}: {told}", *_target_lines(data, target_scale)]
     if data.groups is not None:
         sizes = np.unique(data.groups, return_counts=True)[1]

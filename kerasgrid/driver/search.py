@@ -97,9 +97,9 @@ def search(
     Args:
         config: A grid.yaml, or the same as a dict; there `model` may be a function.
         X: Images (sample, height, width) or (sample, height, width, channel), rows (sample, feature), or any
-            other axes that the model takes, instead of `data.train`. Or a tf.data.Dataset, PyDataset or
-            DataLoader that ends, of (x, y) or (x, y, sample_weight), in the place of all of these: it is
-            drawn once.
+            other axes that the model takes, instead of `data.train`; a list of such for a model of several
+            inputs, or a dict by their names. Or a tf.data.Dataset, PyDataset or DataLoader that ends, of
+            (x, y) or (x, y, sample_weight), in the place of all of these: it is drawn once.
         y: Their labels (sample,): whole numbers, truth values or texts; or rows (sample, class): one-hot, or
             of several labels each where `data.multi_label` says so. Or numbers to predict, (sample,) or
             (sample, number): floats, unless they are class numbers; and whole numbers where the objective is

@@ -128,6 +128,11 @@ def fault_of_data(data: Dataset) -> str | None:
             "is autokeras, whose models here take images, and samples are rows of a table: take another "
             "engine, such as bayesian or tpe."
         )
+    if data.inputs is not None:
+        return (
+            "is autokeras, whose models here take images, and samples have several inputs: take another "
+            "engine, such as bayesian or tpe."
+        )
     shape = data.images.shape[1:]
     if len(shape) == 3:
         return None

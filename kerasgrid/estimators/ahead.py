@@ -28,9 +28,11 @@ from sklearn.utils import _safe_indexing
 
 from kerasgrid import errors
 from kerasgrid.checks.draft import Draft, read_draft
+from kerasgrid.data.array_likes import is_sparse
 from kerasgrid.data.arrays import as_pixels
 from kerasgrid.data.cache import fingerprint
-from kerasgrid.data.in_memory import Given, Read, is_sparse
+from kerasgrid.data.in_memory import Given, Read
+from kerasgrid.data.inputs import Rows
 from kerasgrid.driver.search import Session, opened
 from kerasgrid.engines.base import Proposal
 from kerasgrid.errors import (
@@ -487,6 +489,8 @@ def _are_same(one: Any, other: Any) -> bool:
         return one.shape == other.shape and (one != other).nnz == 0
     if isinstance(one, np.ndarray):
         return one.dtype == other.dtype and _are_equal(one, other)
+    if isinstance(one, Rows):
+        return _are_same(one.values, other.values)
     if isinstance(one, list):
         return len(one) == len(other) and all(map(np.array_equal, one, other))
     return False

@@ -25,10 +25,12 @@ from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.augment import faults_of_augment
 from kerasgrid.config.sections import Features
 from kerasgrid.console import warn
+from kerasgrid.data.array_likes import as_array, indexable, is_sparse, refuse_others
 from kerasgrid.data.encoding import Encoder
 from kerasgrid.data.frames import as_frame, is_mixed, table_of_frame
 from kerasgrid.data.held_out import check_held_out, with_held_out
-from kerasgrid.data.in_memory import as_array, indexable, is_sparse, refuse_others, weights_of
+from kerasgrid.data.in_memory import weights_of
+from kerasgrid.data.inputs import Rows, in_rows, rows_like
 from kerasgrid.data.statistics import Span, pixel_top
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.estimators.wrappers import (
@@ -47,7 +49,7 @@ from kerasgrid.machine import backend_fault
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import in_hand, own_fit, parse_reference
 from kerasgrid.models.signature import Signature, signature_of
-from kerasgrid.records import Dataset, Fold, FoldRecord, Job, Table, Target, Trial
+from kerasgrid.records import Dataset, Fold, FoldRecord, Inputs, Job, Table, Target, Trial
 from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
 from kerasgrid.wording import instead_of, is_built
@@ -216,16 +218,16 @@ class KerasEstimator(BaseEstimator):
             raise ConfigError(faults, type(self).__name__)
         refuse_others(X, y)
 
-    def _read(self, X: Any, y: Any, **checks: Any) -> tuple[np.ndarray, np.ndarray, Table | None]:
+    def _read(self, X: Any, y: Any, **checks: Any) -> tuple[np.ndarray, np.ndarray, Table | Inputs | None]:
         """Returns X and y as arrays, checked by scikit-learn, and what the columns are of a table.
 
         A sparse matrix is made dense. A table is a DataFrame whose columns are not all numbers, or have
-        blanks.
+        blanks. Of several inputs X is rows, and what of them is what is returned in the place of columns.
         """
-        X = indexable(X)
+        inputs, X = X.inputs if isinstance(X, Rows) else None, indexable(X)
         if not is_mixed(X):
             X = as_array(X, "X") if is_sparse(X) else X
-            return *validate_data(self, X, y, allow_nd=True, multi_output=True, **checks), None
+            return *validate_data(self, X, y, allow_nd=True, multi_output=True, **checks), inputs
         validate_data(self, X, y, skip_check_array=True)
         check_consistent_length(X, y)
         numeric = np.float64 if checks else None
@@ -246,10 +248,12 @@ class KerasEstimator(BaseEstimator):
         ahead = self._ahead if self._ahead is not None and self._ahead.is_used else None
         with training() if ahead is None else nullcontext():
             if ahead is None:  # else all candidates' were checked together
+                X = in_rows(X, y)
                 self._check(X, y)
             samples = self._samples(X, y, sample_weight)
-            self._input_shape = samples.images.shape[1:]
-            self._span = None if samples.table is not None else Span.of(samples.images)
+            self._input_shape, self._inputs = samples.images.shape[1:], samples.inputs
+            is_array = samples.table is None and samples.inputs is None
+            self._span = Span.of(samples.images) if is_array else None
             self._net = self._trained = None
             trained = None if ahead is None else ahead.next(self, samples)
             if trained is not None:
@@ -276,6 +280,8 @@ class KerasEstimator(BaseEstimator):
         if len(parts) not in (2, 3):
             raise DataError(f"{where}: (X, y) or (X, y, sample_weight) holds.")
         X, y, weights = (*parts, None)[:3]
+        if samples.inputs is not None:
+            X = rows_like(X, samples.inputs, f"{where}[0]")
         refuse_others(X, y)
         values = None
         if samples.table is not None:
@@ -299,7 +305,7 @@ class KerasEstimator(BaseEstimator):
         raise NotImplementedError
 
     def _dataset(
-        self, X: np.ndarray, labels: np.ndarray, target: Target, sample_weight: Any, table: Table | None
+        self, X: np.ndarray, labels: np.ndarray, target: Target, weights: Any, of_X: Table | Inputs | None
     ) -> Dataset:
         """Returns what `_read` has given as samples.
 
@@ -307,11 +313,14 @@ class KerasEstimator(BaseEstimator):
             X: (sample, ...).
             labels: As in Dataset.
             target: What they are.
-            sample_weight: (sample,) numbers of 0 or more; None for the same.
-            table: What X's columns are.
+            weights: (sample,) numbers of 0 or more; None for the same.
+            of_X: What X's columns are, or its inputs.
         """
-        weights = None if sample_weight is None else weights_of(sample_weight, len(X))
-        return Dataset(X, labels, target, "", "X", table=table, weights=weights)
+        weights = None if weights is None else weights_of(weights, len(X))
+        samples = Dataset(X, labels, target, "", "X", weights=weights)
+        if isinstance(of_X, Inputs):
+            return replace(samples, inputs=of_X)
+        return replace(samples, table=of_X)
 
     def _candidate(self, samples: Dataset) -> Candidate:
         """Returns what is trained on some samples, once its parameters are found to go with them.
@@ -327,8 +336,9 @@ class KerasEstimator(BaseEstimator):
         route = candidate.route
         told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
         faults = [Fault(f"callbacks.{name}", text) for name, text in told]
-        if route.augment is not None and samples.table is not None:
-            faults.append(Fault("augment", "is of images, and X is a table: leave it out."))
+        if route.augment is not None and (samples.table is not None or samples.inputs is not None):
+            what = "is a table" if samples.inputs is None else "has several inputs"
+            faults.append(Fault("augment", f"is of images, and X {what}: leave it out."))
         elif route.augment is not None:
             faults += faults_of_augment(route.augment, samples.images, None, None)
         unknown = fault_of_class_weight(route.training.class_weight, samples.target)
@@ -361,7 +371,8 @@ class KerasEstimator(BaseEstimator):
             initialize(candidate, compiled, model_seed(seed, job))
             model, none = compiled.model, np.arange(0)
             rows, val = candidate.rows(Fold(0, np.arange(len(X) - samples.n_held_out), none))
-            is_raw = samples.table is None and not compiled.is_pretrained
+            is_array = samples.table is None and samples.inputs is None
+            is_raw = is_array and not compiled.is_pretrained
             if is_raw and not (route.augment is not None and route.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
             learnt = candidate.learnt(Fold(0, rows, none))
@@ -472,6 +483,8 @@ class KerasEstimator(BaseEstimator):
             TrialError: The outputs are NaN or infinite.
         """
         check_is_fitted(self)
+        if self._inputs is not None:
+            X = rows_like(X, self._inputs)
         if self._trained is not None and (found := self._trained[0].predictions(X)) is not None:
             return found
         return self._read_outputs(self._outputs(X))

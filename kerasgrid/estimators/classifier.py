@@ -60,7 +60,7 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
             X: (sample, feature), (sample, height, width, channel) or any other axes that the model
                 function takes; numbers, finite, unscaled as they are; a sparse matrix is made dense. Or a
                 DataFrame: one that holds texts, dates or blanks is a table, whose columns become numbers
-                as `kg.search` makes them.
+                as `kg.search` makes them. Or a list or dict of arrays, one for each input of the model.
             y: (sample,) labels: whole numbers, texts or truth values; or (sample, class) one-hot rows.
             sample_weight: (sample,), 0 or more, what each counts in the loss of training; None for the same.
             validation_data: (X, y) or (X, y, sample_weight), on which `val_*` is measured, for callbacks and
@@ -76,11 +76,11 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         return self._fit(X, y, sample_weight, validation_data)
 
     def _samples(self, X: Any, y: Any, sample_weight: Any) -> Dataset:
-        X, y, table = self._read(X, y)
+        X, y, of_X = self._read(X, y)
         labels, classes = read_labels(y)
         self.classes_ = classes
         self._one_hot = y.dtype if is_one_hot(y, labels) else None
-        return self._dataset(X, labels, Target("classes", tuple(classes.tolist())), sample_weight, table)
+        return self._dataset(X, labels, Target("classes", tuple(classes.tolist())), sample_weight, of_X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns the probability of each class: (sample, class), float32, in the order of `classes_`.

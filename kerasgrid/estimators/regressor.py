@@ -73,13 +73,13 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
         return self._fit(X, y, sample_weight, validation_data)
 
     def _samples(self, X: Any, y: Any, sample_weight: Any) -> Dataset:
-        X, y, table = self._read(X, y, y_numeric=True)
+        X, y, of_X = self._read(X, y, y_numeric=True)
         numbers = np.asarray(y, np.float64).reshape(len(y), -1)
         if self.target_scale == "log" and numbers.min() <= -1:
             row = int(np.argmax((numbers <= -1).any(axis=1)))
             raise DataError(f"y, row {row}: is {numbers[row].min():g}; above -1 holds with target_scale log.")
         self._has_column = np.ndim(y) == 2
-        return self._dataset(X, numbers, target_of_numbers(numbers), sample_weight, table)
+        return self._dataset(X, numbers, target_of_numbers(numbers), sample_weight, of_X)
 
     def faults(self, grid: Any = None, prefix: str = "param_grid") -> list[Fault]:
         """Returns what is wrong with the parameters; trains nothing. Arguments as in KerasClassifier."""

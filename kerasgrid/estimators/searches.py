@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from typing import Any, Self
@@ -21,8 +22,9 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import _check_method_params
 
 from kerasgrid.console import Console, warn
+from kerasgrid.data.array_likes import indexable, refuse_others, sparse_note
 from kerasgrid.data.drawn import drawn, gives_batches
-from kerasgrid.data.in_memory import indexable, refuse_others, sparse_note
+from kerasgrid.data.inputs import Rows, in_rows
 from kerasgrid.data.labels import is_one_hot, like_labels, look_like_numbers, target_of_numbers
 from kerasgrid.driver.search import OnlyWarnings
 from kerasgrid.errors import ConfigError, Fault
@@ -99,8 +101,9 @@ class _ModelSearch(BaseSearchCV):
         """Searches, and fits the best candidate to all rows unless `refit` is False.
 
         Args:
-            X: (sample, ...): rows, images with four axes, or what the estimator takes; a finite
-                tf.data.Dataset, PyDataset or DataLoader gives y too, and is drawn once.
+            X: (sample, ...): rows, images with four axes, or what the estimator takes; a list or dict of
+                such, one for each input of the model; a finite tf.data.Dataset, PyDataset or DataLoader gives
+                y too, and is drawn once.
             y: (sample,) labels or (sample, class) one-hot rows; or numbers to predict, (sample,) or (sample,
                 number): floats that are no class numbers, and whole numbers where `scoring` is a regression's
                 and the model function names no `n_classes`, or `n_outputs` too and they are no few labels.
@@ -136,10 +139,11 @@ class _ModelSearch(BaseSearchCV):
                 faults = [*self._grid_faults(asked), *self._scoring_faults(y)]
             if faults:
                 raise ConfigError(faults, type(self).__name__)
+            X = in_rows(X, y)
             refuse_others(X, y)
             for line in sparse_note(X):
                 warn(line)
-            X, y = check_indexable(indexable(X), indexable(y))
+            X, y = check_indexable(X if isinstance(X, Rows) else indexable(X), indexable(y))
             return self._fit_ahead(X, y, params, asked)
 
     def _fit_ahead(self, X: Any, y: Any, params: dict[str, Any], asked: Mapping[str, Any]) -> Self:
@@ -156,6 +160,8 @@ class _ModelSearch(BaseSearchCV):
         if asked:
             own.set_params(fit_kwargs={**(own.params.get("fit_kwargs") or {}), **asked})
         inner._given = self._given
+        if isinstance(X, Rows):
+            inner.scoring = _of_inputs(self.scoring)
         objective = _REGRESSORS if isinstance(own, KerasRegressor) else _CLASSIFIERS
         told = inner._get_routed_params_for_fit(_check_method_params(X, params))
         inner._ahead = own._ahead = FitsAhead(
@@ -306,6 +312,24 @@ class _Splits:
 
     def get_n_splits(self, *_: Any, **__: Any) -> int:
         return len(self._splits)
+
+
+@dataclass(frozen=True)
+class _OfInputs:
+    """A scorer of the user's own, which is given samples of several inputs as `fit` was."""
+
+    scorer: Callable[..., Any]
+
+    def __call__(self, estimator: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.scorer(estimator, X.apart if isinstance(X, Rows) else X, *args, **kwargs)
+
+
+def _of_inputs(scoring: Any) -> Any:
+    """Returns scorers of which the user's own are given samples of several inputs as `fit` was."""
+    if isinstance(scoring, Mapping):
+        return {name: _of_inputs(scorer) for name, scorer in scoring.items()}
+    is_own = callable(scoring) and not type(scoring).__module__.startswith("sklearn.")
+    return _OfInputs(scoring) if is_own else scoring
 
 
 def _some_of(values: Any) -> Any:

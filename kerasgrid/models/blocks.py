@@ -21,6 +21,11 @@ DROPOUT_KINDS = ("plain", "spatial")
 
 def check_shape(model: str, input_shape: Sequence[int]) -> tuple[int, ...]:
     """Returns an input shape as a tuple; raises ModelError where it is no list of positive numbers."""
+    if isinstance(input_shape, dict) or (is_list(input_shape) and any(map(is_list, input_shape))):
+        raise ModelError(
+            f"{model}: takes one array, and X has several inputs: give a model function of your own, with a "
+            "keras.Input for each."
+        )
     if not is_list(input_shape) or not input_shape or not all(is_whole(size) for size in input_shape):
         raise ModelError(
             f"{model}: input_shape is {input_shape!r}, but must be positive whole numbers such as "

@@ -11,12 +11,13 @@ import keras
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, NoModelError, did_you_mean
 from kerasgrid.models.foreign import Read, Shown, check_fit, noted_fits, run_own_fit
+from kerasgrid.models.inputs import Form, fault_of_inputs, symbols_of
 from kerasgrid.models.keras_private import own_build
 from kerasgrid.models.loading import plain_names
 from kerasgrid.models.references import own_fit
 from kerasgrid.models.signature import ROWS, Signature, signature_of
 from kerasgrid.models.source import line_in
-from kerasgrid.records import Target
+from kerasgrid.records import Inputs, Target
 from kerasgrid.wording import shown_path
 
 
@@ -24,7 +25,7 @@ def build_model(
     function: Callable[..., Any],
     signature: Signature | None,
     params: Mapping[str, Any],
-    input_shape: Sequence[int],
+    form: Form,
     target: Target,
     *,
     is_whole: bool = False,
@@ -39,7 +40,7 @@ def build_model(
         signature: The function's; None to look it up.
         params: What the function is to get, and nothing else. In the style `hp` its hyperparameters;
             their values need not be among those that the function declares.
-        input_shape: Axes of one sample, such as (height, width, channels).
+        form: Axes of one sample, such as (height, width, channels); or its inputs, where there are several.
         target: What is predicted.
         is_whole: Whether the params are all that `build(hp)` may ask for, fixed ones apart; else it gets the
             defaults of the others.
@@ -54,16 +55,18 @@ def build_model(
     """
     signature = signature or signature_of(function)
     params = {name: _restored(value) for name, value in params.items()}
-    shape = tuple(int(size) for size in input_shape)
+    if not isinstance(form, Inputs):
+        form = tuple(int(size) for size in form)
     if signature.style == "hp":
         model = _build_by_hp(function, params, is_whole, shown)
-        _check_model(name_of(function), model, shape, target)
+        _check_model(name_of(function), model, form, target)
         return model
     _check_params(function, signature, params)
     if (fault := signature.fault(target)) is not None:
         raise ModelError(f"{name_of(function)}: {fault}")
     given = {
-        "input_shape": shape,
+        "input_shape": form.shapes if isinstance(form, Inputs) else form,
+        "input_shapes": form.shapes if isinstance(form, Inputs) else [form],
         "n_classes": target.n_outputs,
         "n_outputs": target.n_outputs,
         "multi_label": target.is_multi_label,
@@ -71,8 +74,10 @@ def build_model(
     }
     sees_rows = signature.style == "talos" or "X" in signature.given
     if signature.is_shown:
-        shown = shown or Shown.blank(shape, target)
-        given |= {"X": shown.X, "meta": shown.meta(target), "compile_kwargs": dict(shown.compile_kwargs)}
+        shown = shown or Shown.blank(form, target)
+        given |= {"X": shown.X, "compile_kwargs": dict(shown.compile_kwargs)}
+        if "meta" in signature.given:
+            given["meta"] = shown.meta(target)
     forms: list[Any] = [None] if shown is None else [shown.y]
     if shown is not None and sees_rows and shown.labels is not None:
         forms.append(shown.labels)  # as a function wants them that counts them
@@ -88,7 +93,7 @@ def build_model(
                 passed = {called.get(name, name): told[name] for name in signature.passed(target)}
                 with noted_fits() if sees_rows else nullcontext():
                     model = call(function, **passed, **params)
-            _check_model(name_of(function), model, shape, target)
+            _check_model(name_of(function), model, form, target)
         except ModelError as error:
             refused = refused or error
         else:
@@ -179,7 +184,9 @@ def built(function: Callable[..., Any], hp: Any, shown: Shown | None = None, **o
     model = call(function, hp, **own)
     if own_fit(function) is not None:
         shapes = [getattr(model, place, None) for place in ("input_shape", "output_shape")]
-        inputs, outputs = (shape[1:] if isinstance(shape, tuple) else (1,) for shape in shapes)
+        inputs, outputs = (
+            tuple(size or 1 for size in shape[1:]) if isinstance(shape, tuple) else (1,) for shape in shapes
+        )
         blank = Target("numbers", ("",) * (outputs[-1] or 1))
         run_own_fit(function, hp, model, shown or Shown.blank(inputs, blank), run)
     return model
@@ -247,8 +254,8 @@ def name_of(function: Callable[..., Any]) -> str:
     return name if owner is None else f"{type(owner).__name__}.{name}"
 
 
-def _check_model(name: str, model: keras.Model, shape: tuple[int, ...], target: Target) -> None:
-    output, n = _output_shape(name, model, shape), target.n_outputs
+def _check_model(name: str, model: keras.Model, form: Form, target: Target) -> None:
+    output, n = _output_shape(name, model, form), target.n_outputs
     wanted = [(None, n)] + ([(None, 1)] if n == 2 and target.kind == "classes" else [])
     if output in wanted:
         return
@@ -261,24 +268,36 @@ def _check_model(name: str, model: keras.Model, shape: tuple[int, ...], target: 
     )
 
 
-def _output_shape(name: str, model: keras.Model, shape: tuple[int, ...]) -> Any:
-    inputs = getattr(model, "inputs", None)
-    if inputs and [tuple(item.shape[1:]) for item in inputs] != [shape]:
-        found = [tuple(item.shape) for item in inputs]
-        fits = len(found) == 1 and len(found[0]) == len(shape) + 1
-        if not fits or any(have not in (None, size) for have, size in zip(found[0][1:], shape, strict=True)):
-            raise ModelError(
-                f"{name}: the model takes {' and '.join(map(str, found))}, but the data gives "
-                f"{(None, *shape)}. Use input_shape in the function."
-            )
+def _output_shape(name: str, model: keras.Model, form: Form) -> Any:
+    if getattr(model, "inputs", None):
+        _check_inputs(name, model, form)
     if not getattr(model, "outputs", None):
         try:
-            output = model(keras.Input(shape))
+            output = model(symbols_of(form))
         except Exception as error:
             reason = f"{type(error).__name__}: {str(error).strip()}"
-            raise ModelError(f"{name}: the model cannot take {(None, *shape)}: {reason}") from error
+            taken = form if isinstance(form, Inputs) else (None, *form)
+            raise ModelError(f"{name}: the model cannot take {taken}: {reason}") from error
     else:
         output = model.outputs[0] if len(model.outputs) == 1 else model.outputs
     if isinstance(output, (list, tuple, dict)):
         return [tuple(item.shape) for item in (output.values() if isinstance(output, dict) else output)]
     return (None, *output.shape[1:])
+
+
+def _check_inputs(name: str, model: keras.Model, form: Form) -> None:
+    """Raises a ModelError where a model that knows its inputs takes other samples than there are."""
+    if isinstance(form, Inputs):
+        if (fault := fault_of_inputs(model, form)) is not None:
+            raise ModelError(f"{name}: {fault}")
+        return
+    found = [tuple(item.shape) for item in model.inputs]
+    fits = len(found) == 1 and len(found[0]) == len(form) + 1
+    if not fits or any(have not in (None, size) for have, size in zip(found[0][1:], form, strict=True)):
+        cure = "Use input_shape in the function."
+        if len(found) > 1:
+            cure = "Give X as a list of arrays, one for each input, or as a dict of them by name."
+        raise ModelError(
+            f"{name}: the model takes {' and '.join(map(str, found))}, but the data gives {(None, *form)}. "
+            f"{cure}"
+        )

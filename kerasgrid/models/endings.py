@@ -14,6 +14,7 @@ import numpy as np
 
 from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import CLASS_METRICS, METRICS, NUMBER_METRICS, is_of_keras
+from kerasgrid.models.inputs import Form, samples_of, symbols_of
 from kerasgrid.models.keras_private import call_of, layers_within
 from kerasgrid.records import Target
 
@@ -159,14 +160,14 @@ def output_activation(model: keras.Model) -> str | None:
     return None
 
 
-def ends_in_logits(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> bool | None:
+def ends_in_logits(model: keras.Model, form: Form | None = None) -> bool | None:
     """Tells whether a model's outputs are logits; logarithms of probabilities are, for a softmax.
 
     Where its layers do not tell, it is asked for its outputs on noise.
 
     Args:
         model: Any.
-        input_shape: Axes of one sample; None not to ask.
+        form: Axes of one sample, or its inputs; None not to ask.
 
     Returns:
         None where neither tells.
@@ -176,12 +177,13 @@ def ends_in_logits(model: keras.Model, input_shape: tuple[int, ...] | None = Non
         return False
     if activation in _LOGARITHMS or activation == "linear":
         return True
-    return None if input_shape is None else _gives_logits(model, input_shape)
+    return None if form is None else _gives_logits(model, form)
 
 
-def _gives_logits(model: keras.Model, input_shape: tuple[int, ...]) -> bool | None:
+def _gives_logits(model: keras.Model, form: Form) -> bool | None:
     random = np.random.default_rng(0)
-    outputs = _outputs_on(model, random.random((16, *input_shape), dtype="float32"))
+    noise = samples_of(form, lambda shape: random.random((16, *shape), dtype="float32"))
+    outputs = _outputs_on(model, noise)
     if outputs is None:
         return None
     if _leaves_unit_interval(outputs):
@@ -190,11 +192,12 @@ def _gives_logits(model: keras.Model, input_shape: tuple[int, ...]) -> bool | No
         return not np.allclose(outputs.sum(axis=1), 1, atol=0.02)
     # One output from 0 to 1 may be either: pixels, all positive, often give logits of one sign. Numbers of
     # both signs tell more, and a model that is undefined on them (a root, a logarithm) tells nothing more.
-    outputs = _outputs_on(model, random.normal(0, 3, (16, *input_shape)).astype("float32"))
+    noise = samples_of(form, lambda shape: random.normal(0, 3, (16, *shape)).astype("float32"))
+    outputs = _outputs_on(model, noise)
     return True if outputs is not None and _leaves_unit_interval(outputs) else None
 
 
-def _outputs_on(model: keras.Model, samples: np.ndarray) -> np.ndarray | None:
+def _outputs_on(model: keras.Model, samples: Any) -> np.ndarray | None:
     """Returns (sample, output) float32; None where the model raises or gives numbers that are not finite."""
     try:
         given = model(samples, training=False)
@@ -275,21 +278,21 @@ def _steps(tensor: Any, outside: tuple[Any, ...] = ()) -> Iterator[_Operation]:
             tensor = inputs[0] if len(inputs) == 1 else None
 
 
-def scales_input(model: keras.Model, input_shape: tuple[int, ...]) -> bool | None:
+def scales_input(model: keras.Model, form: Form) -> bool | None:
     """Tells whether a model scales what it is given before its first layer with a kernel.
 
     Keras's Rescaling and normalisations do, and a division or product. A layer of the user's own without a
     kernel may, and an embedding is of numbers that are to stay as they are.
 
     Args:
-        input_shape: Axes of one sample.
+        form: Axes of one sample, or its inputs.
 
     Returns:
         None where its layers do not tell.
     """
     if getattr(model, "outputs", None):
         return _scales(getattr(model, "operations", model.layers))
-    stored = keras.Input(input_shape)
+    stored = symbols_of(form)
     try:  # what a subclassed model calls, and in which order, is seen where it is called with a symbol
         return _scales(keras.Model(stored, model.call(stored)).operations)
     except Exception:  # whatever it raises, as it may want numbers: its layers alone do not tell their order

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ModelError
+from kerasgrid.models.inputs import Form, samples_of
 from kerasgrid.models.references import own_fit
 from kerasgrid.records import Target
 
@@ -30,7 +31,8 @@ class Shown:
     """What a model function of another package's form sees of the data and of the training.
 
     Attributes:
-        X: (sample, ...), a few samples as the net takes them, but for what is learnt of training rows.
+        X: (sample, ...), a few samples as the net takes them, but for what is learnt of training rows; of
+            several inputs a list or dict of them.
         y: (sample, class) one-hot rows, (sample, label) of 0 and 1, or (sample, number): as Keras's wrappers
             have them.
         labels: (sample,), class indices; None of other targets.
@@ -40,7 +42,7 @@ class Shown:
         callbacks: Takes those that a fit within the function asks for.
     """
 
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     labels: np.ndarray | None = None
     n_samples: int = N_SHOWN
@@ -49,22 +51,32 @@ class Shown:
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
 
     @classmethod
-    def of(cls, X: np.ndarray, labels: np.ndarray, target: Target, **more: Any) -> Self:
+    def of(cls, X: Any, labels: np.ndarray, target: Target, **more: Any) -> Self:
         """Returns some samples, with labels as Dataset has them."""
         if target.kind != "classes":
             return cls(X, np.asarray(labels, np.float64), **more)
         return cls(X, np.eye(target.n_outputs)[labels], np.asarray(labels), **more)
 
     @classmethod
-    def blank(cls, shape: tuple[int | None, ...], target: Target) -> Self:
+    def blank(cls, form: Form, target: Target) -> Self:
         """Returns samples of zeros, where no data are at hand."""
-        X = np.zeros((max(N_SHOWN, target.n_outputs), *(size or 1 for size in shape)), np.float32)
+        n = max(N_SHOWN, target.n_outputs)
+        X = samples_of(form, lambda shape: np.zeros((n, *shape), np.float32))
         if target.kind != "classes":
-            return cls(X, np.zeros((len(X), target.n_outputs)))
-        return cls.of(X, np.arange(len(X)) % target.n_outputs, target)
+            return cls(X, np.zeros((n, target.n_outputs)))
+        return cls.of(X, np.arange(n) % target.n_outputs, target)
 
     def meta(self, target: Target) -> dict[str, Any]:
-        """Returns what SciKeras's wrappers tell of X and y, by its names."""
+        """Returns what SciKeras's wrappers tell of X and y, by its names.
+
+        Raises:
+            ModelError: X is of several inputs, which they do not know.
+        """
+        if not hasattr(self.X, "shape"):
+            raise ModelError(
+                "the model function names meta, which tells of one array, and X has several inputs: name "
+                "input_shapes and n_classes or n_outputs instead."
+            )
         n_outputs = target.n_outputs
         kind = "continuous" if n_outputs == 1 else "continuous-multioutput"
         told = {

@@ -16,7 +16,7 @@ from kerasgrid.models.references import ModelReference
 from kerasgrid.models.source import definition, parse_source
 from kerasgrid.records import Target
 
-GIVEN = ("input_shape", "n_classes", "n_outputs", "multi_label", "n_categories")
+GIVEN = ("input_shape", "input_shapes", "n_classes", "n_outputs", "multi_label", "n_categories")
 """Arguments that kerasgrid passes by itself where a model function names them."""
 ROWS = ("X", "y")
 """Likewise where both are named, as functions for Keras's own wrappers do: some samples."""

@@ -348,14 +348,18 @@ class Reader:
         """Returns what Keras's fit is to be given of a keras.utils.PyDataset, until it is asked for another.
 
         Args:
-            batches: Arrays of each are a tuple, of which only the length of the first axis may differ.
+            batches: Arrays of each are a tuple, or tuples and dicts in one, of which only the length of the
+                first axis may differ.
             n: Batches that are read ahead at most; None for as many as the backend likes.
         """
         if NAME != "tensorflow":
             return batches
-        like = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0])
+        specs = keras.tree.map_structure(
+            lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0]
+        )
+        like = tuple(keras.tree.flatten(specs))
         if like not in self._datasets:
-            made = tf.data.Dataset.from_generator(lambda: self._each(like), output_signature=like)
+            made = tf.data.Dataset.from_generator(lambda: self._each(like), output_signature=specs)
             self._datasets[like] = made
         self._given[like] = batches
         found = self._datasets[like].apply(tf.data.experimental.assert_cardinality(len(batches)))

@@ -18,12 +18,12 @@ from kerasgrid.data.encoding import Encoder
 from kerasgrid.errors import TrialError
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
-from kerasgrid.records import Target
+from kerasgrid.records import Inputs, Target
 from kerasgrid.training import augmentation, backend, mixing
 
 Prepare = Callable[[np.ndarray, int], np.ndarray]
-Batch = tuple[np.ndarray, ...]
-"""Images, targets, and what each counts where they differ."""
+Batch = tuple[Any, ...]
+"""Images, of several inputs a tuple or dict of arrays; targets, and what each counts where they differ."""
 Mix = Callable[[Batch, int], Batch]
 EVALUATION_BATCH = 512
 
@@ -37,15 +37,17 @@ class Scaling:
         mean: (channel,), subtracted then; None for none.
         std: (channel,), divided by last.
         encoder: Of a table's rows, which are no pixels; None for others.
+        inputs: Into which rows come apart at last, where samples have several; None for one.
     """
 
     divisor: float | None = None
     mean: np.ndarray | None = None
     std: np.ndarray | None = None
     encoder: Encoder | None = None
+    inputs: Inputs | None = None
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 of the same shape."""
+    def __call__(self, images: np.ndarray) -> Any:
+        """Returns float32 of the same shape; of several inputs the arrays of each, of their own dtypes."""
         return self.center(self.divide(images))
 
     def divide(self, images: np.ndarray) -> np.ndarray:
@@ -53,8 +55,10 @@ class Scaling:
         result = np.asarray(images if self.encoder is None else self.encoder(images), dtype=np.float32)
         return result if self.divisor is None else result / np.float32(self.divisor)
 
-    def center(self, images: np.ndarray) -> np.ndarray:
+    def center(self, images: np.ndarray) -> Any:
         """Does what comes after it."""
+        if self.inputs is not None:
+            return self.inputs.apart(images)
         if self.mean is None or self.std is None:
             return images
         return (images - self.mean.astype(np.float32)) / self.std.astype(np.float32)
@@ -106,13 +110,18 @@ class Batches(keras.utils.PyDataset):
         return -(-len(self.rows) // self.batch_size) - self.first
 
     def __getitem__(self, index: int) -> Batch:
-        """Returns a batch: images, float32 (sample, ...), targets, and what each counts if they differ."""
+        """Returns a batch: images, float32 (sample, ...), targets, and what each counts if they differ.
+
+        Of several inputs the arrays of each are in the place of images.
+        """
         start = (index + self.first) * self.batch_size
         rows = self.rows[start : start + self.batch_size]
         images = self.scaling.divide(self.images[rows])
         if self.prepare is not None:
             images = self.prepare(images, index + self.first)
-        found: Batch = self.scaling.center(images), self.targets[rows]
+        given = self.scaling.center(images)
+        # TensorFlow takes a list for one array.
+        found: Batch = tuple(given) if isinstance(given, list) else given, self.targets[rows]
         if self.weights is not None:
             found = *found, self.weights[rows]
         return found if self.mix is None else self.mix(found, index + self.first)

@@ -26,6 +26,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
 from kerasgrid.models.building import build_model
 from kerasgrid.models.foreign import N_SHOWN, Shown
+from kerasgrid.models.inputs import Form
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference, own_fit
@@ -132,6 +133,11 @@ class Candidate:
         return self.data.images.shape[1:]
 
     @property
+    def form(self) -> Form:
+        """What the net takes of one sample: its axes, or its inputs."""
+        return self.data.inputs or self.input_shape
+
+    @property
     def is_debiased(self) -> bool:
         """Whether it is measured by BatchNormalization's debiased statistics, and saved with them."""
         return self.route.training.batch_norm == "debiased"
@@ -174,7 +180,7 @@ class Candidate:
             model = self.build(shown)
         untouched = made.untouched(model.weights)
         route = self.route if shown is None else as_taken(self.route, model, shown.compile_kwargs)
-        about = route, self.objective, self.recipe.target, self.input_shape
+        about = route, self.objective, self.recipe.target, self.form
         compiled = compile_model(model, *about, again=self.build)
         if shown is not None:
             compiled = replace(compiled, callbacks=tuple(shown.callbacks))
@@ -228,7 +234,7 @@ class Candidate:
                 function,
                 self.recipe.signature,
                 self.route.model,
-                self.input_shape,
+                self.form,
                 target,
                 is_whole=not self.recipe.has_defaults,
                 n_categories=self.n_categories,
@@ -316,7 +322,8 @@ class Candidate:
 
     def scaling(self, center: tuple[np.ndarray, np.ndarray] | None) -> Scaling:
         """Returns how stored pixels become input; `center` as `Learnt.center`."""
-        return Scaling(self.recipe.scale, *(center or (None, None)))
+        mean, std = center or (None, None)
+        return Scaling(self.recipe.scale, mean, std, inputs=self.data.inputs)
 
     def preparation(self) -> Preparation | None:
         """Returns what is done to images between their division and their centring; None for nothing."""
@@ -345,7 +352,7 @@ class Candidate:
         if 4 * len(images) * math.prod(self.input_shape) <= PRESCALED_BYTES:
             images, n_ahead = scaling.divide(images), None
             scaling = replace(scaling, divisor=None, encoder=None)
-            if preparation is None:
+            if preparation is None and scaling.inputs is None:
                 images, scaling = scaling.center(images), Scaling()
         targets = self.targets(compiled, self.data.labels, learnt)
         weights = self._weights(rows[0])

@@ -22,6 +22,7 @@ from kerasgrid.models.endings import (
     make_metrics,
     output_activation,
 )
+from kerasgrid.models.inputs import Form
 from kerasgrid.models.keras_private import (
     change_metrics,
     compile_arguments,
@@ -149,7 +150,7 @@ def compile_model(
     route: Route,
     objective: Objective,
     target: Target,
-    input_shape: tuple[int, ...] | None = None,
+    form: Form | None = None,
     again: Callable[[], keras.Model] | None = None,
 ) -> Compiled:
     """Compiles a model for a candidate; one that its function has compiled keeps optimizer and loss.
@@ -159,8 +160,8 @@ def compile_model(
         route: The candidate's params.
         objective: A Keras metric is measured each epoch.
         target: What is predicted.
-        input_shape: Axes of one sample, to ask the model for outputs where its layers do not tell what
-            they are; None not to.
+        form: Axes of one sample, or its inputs, to ask the model for outputs where its layers do not tell
+            what they are; None not to.
         again: Gives a model like it, by which is found what labels a training step of its own takes; None
             not to.
 
@@ -169,13 +170,13 @@ def compile_model(
             activation fits no loss; or Keras refuses an argument.
     """
     n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else target.n_outputs
-    from_logits = ends_in_logits(model, input_shape)
+    from_logits = ends_in_logits(model, form)
     multi_label = target.is_multi_label
     if multi_label:
         _check_several(model, route, target.n_outputs)
     if model.compiled:
         _check_asked(model, route)
-        labels = _compiled_labels(model, route, n_outputs, from_logits, target, input_shape, again)
+        labels = _compiled_labels(model, route, n_outputs, from_logits, target, form, again)
         if route.training.jit != "auto":
             model.jit_compile = route.training.jit
         _check_ending(model, only_loss(model.loss), n_outputs, from_logits, target)
@@ -259,17 +260,17 @@ def _one_hot_loss(loss: Any) -> keras.losses.Loss:
     return keras.losses.CategoricalCrossentropy(**kept)
 
 
-def read_outputs(model: keras.Model, route: Route, target: Target, input_shape: tuple[int, ...]) -> Compiled:
+def read_outputs(model: keras.Model, route: Route, target: Target, form: Form) -> Compiled:
     """Returns a model that was loaded from its file, compiled or not, and how its outputs are read.
 
     Args:
         model: Loaded.
         route: The candidate's params.
         target: What is predicted.
-        input_shape: Axes of one sample.
+        form: Axes of one sample, or its inputs.
     """
     n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else target.n_outputs
-    from_logits = route.loss_args.get("from_logits", ends_in_logits(model, input_shape))
+    from_logits = route.loss_args.get("from_logits", ends_in_logits(model, form))
     return Compiled(model, "any", n_outputs, from_logits, target)
 
 
@@ -487,7 +488,7 @@ def _compiled_labels(
     n_outputs: int,
     from_logits: bool | None,
     target: Target,
-    input_shape: tuple[int, ...] | None,
+    form: Form | None,
     again: Callable[[], keras.Model] | None,
 ) -> str:
     """Returns the form of labels that a compiled model's loss wants, or its own training step."""
@@ -505,8 +506,8 @@ def _compiled_labels(
     n_classes, found = target.n_outputs, None
     if loss is not None and (callable(loss) or isinstance(loss, keras.losses.Loss)):
         found = form_of_loss(loss, model, n_outputs, n_classes, from_logits)
-    elif loss is None and again is not None and input_shape is not None:
-        found = form_of_step(again, input_shape, n_classes)
+    elif loss is None and again is not None and form is not None:
+        found = form_of_step(again, form, n_classes)
     return found or (LOSSES[name].labels if name in LOSSES else "any")
 
 

@@ -64,16 +64,20 @@ class UnfusibleError(KerasgridError):
     """A candidate that no program can train; it takes Keras's own fit. The message says why."""
 
 
-def check_model(model: keras.Model) -> None:
+def check_model(model: keras.Model, n_inputs: int = 1) -> None:
     """Refuses a model whose graph is not known, or that keeps state or mixes samples.
+
+    Args:
+        model: Any.
+        n_inputs: That a sample has.
 
     Raises:
         UnfusibleError: It does.
     """
     if type(model).__name__ not in {"Functional", "Sequential"} or not is_of_keras(type(model)):
         raise UnfusibleError(f"{type(model).__name__} is a subclass of keras.Model, whose graph is not known")
-    if not model.built or len(model.outputs) != 1 or len(model.inputs) != 1:
-        raise UnfusibleError("the model has not one input and one output of known shape")
+    if not model.built or len(model.outputs) != 1 or len(model.inputs) != n_inputs:
+        raise UnfusibleError("the model has not its inputs and one output of known shape")
     if getattr(model, "run_eagerly", False):
         raise UnfusibleError("the model is compiled with run_eagerly")
     layers = layers_within(model)

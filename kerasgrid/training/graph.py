@@ -15,8 +15,9 @@ from keras import ops
 from kerasgrid.errors import brief
 from kerasgrid.io import digest
 from kerasgrid.keras_names import is_of_keras
+from kerasgrid.models.inputs import of_rows
 from kerasgrid.models.keras_private import layers_within, loss_arguments, make_stateless
-from kerasgrid.records import Graph
+from kerasgrid.records import Graph, Inputs
 from kerasgrid.training import backend
 from kerasgrid.training.candidate import recorded, seeded
 from kerasgrid.training.compiling import Compiled
@@ -158,29 +159,30 @@ class Lifted:
                 slot.put(slot.value)
 
 
-def lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
+def lift(compiled: Compiled, sample: tuple[Any, Any], inputs: Inputs | None = None) -> Lifted:
     """Returns a candidate as a graph and numbers.
 
     Args:
         compiled: Its model, compiled.
         sample: One image and its target, each with an axis of samples.
+        inputs: What of an image is what, where it is a row of several inputs; None for one.
 
     Raises:
         UnfusibleError: Something in it cannot be an input of a program.
     """
     try:
-        return _lift(compiled, sample)
+        return _lift(compiled, sample, inputs)
     except UnfusibleError:
         raise
     except Exception as error:  # whatever a config of the user's own cannot do
         raise UnfusibleError(f"it cannot be made again from its config ({brief(error)})") from error
 
 
-def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
+def _lift(compiled: Compiled, sample: tuple[Any, Any], inputs: Inputs | None) -> Lifted:
     model = compiled.model
     if not backend.SUPPORTED:
         raise UnfusibleError(f"Keras runs on {backend.NAME}, and packs on tensorflow and jax")
-    check_model(model)
+    check_model(model, 1 if inputs is None else len(inputs.each))
     if compiled.callbacks:
         raise UnfusibleError("a fit of the model function's own has callbacks")
     if compiled.sets_weights:  # or a model whose graph is not known makes them where this is not seen
@@ -188,7 +190,7 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     loss = loss_of(model)
     metrics = metrics_of(model, (sample[0], compiled.counted(sample[1])))
     optimizer, optimizer_slots, rate = _optimizer(model.optimizer)
-    clone, initializers = _clone(model)
+    clone, initializers = _clone(model if inputs is None else of_rows(model, inputs))
     slots = _layer_slots(clone) + optimizer_slots + _loss_slots(loss)
     for slot in slots:
         slot.put(_BLOT)

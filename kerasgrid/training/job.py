@@ -121,7 +121,7 @@ def train_job(
 def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
     """Gives a model the first weights that a pack would give it, if a program could train it."""
     try:
-        weights = initial_weights(lift(compiled, candidate.sample(compiled)), seed)
+        weights = initial_weights(lift(compiled, candidate.sample(compiled), candidate.data.inputs), seed)
     except UnfusibleError:
         return
     for variable, value in zip(compiled.model.weights, weights, strict=True):

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasgrid.keras_names import METRICS, find_metric, is_of_keras
+from kerasgrid.models.inputs import Form, samples_of
 from kerasgrid.models.keras_private import compile_arguments
 
 FORMS = "sparse", "one_hot"
@@ -49,25 +50,26 @@ def form_of_loss(
 
 
 def form_of_step(
-    make: Callable[[], keras.Model], shape: tuple[int, ...], n_classes: int, dtype: Any = np.float32
+    make: Callable[[], keras.Model], form: Form, n_classes: int, dtype: Any = np.float32
 ) -> str | None:
     """Returns the form that a model's own training step takes; None where it takes neither.
 
     Args:
         make: Gives a model like it, which is trained for a step and thrown away.
-        shape: Axes of one sample.
+        form: Axes of one sample, or its inputs.
         n_classes: Of the labels.
         dtype: Of samples.
     """
     rows = _Rows(n_classes, n_classes, False, (n_classes,))
-    samples = np.random.default_rng(0).random((len(rows.labels), *shape)).astype(dtype)
-    for form in FORMS:
+    n, random = len(rows.labels), np.random.default_rng(0)
+    samples = samples_of(form, lambda shape: random.random((n, *shape)).astype(dtype))
+    for labels in FORMS:
         try:
             model = make()
             model.run_eagerly = True  # for a single step nothing is traced
-            fitted = model.fit(samples, rows.targets(form), batch_size=len(samples), verbose=0)
+            fitted = model.fit(samples, rows.targets(labels), batch_size=n, verbose=0)
             if np.isfinite([value for values in fitted.history.values() for value in values]).all():
-                return form
+                return labels
         except Exception:  # whatever the user's own step raises: it is not for this form
             continue
     return None

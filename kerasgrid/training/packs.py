@@ -67,7 +67,7 @@ class FallBackError(Exception):
 def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
-        return lift(compiled, candidate.sample(compiled)).told(compiled.labels)
+        return lift(compiled, candidate.sample(compiled), candidate.data.inputs).told(compiled.labels)
     except UnfusibleError as error:
         return Graph(None, str(error))
 
@@ -286,7 +286,7 @@ def _make_program(
     recipe, route = candidate.recipe, candidate.route
     with seeded(graph_seed(recipe.seed)):
         compiled = candidate.compile()
-        lifted = lift(compiled, candidate.sample(compiled))
+        lifted = lift(compiled, candidate.sample(compiled), candidate.data.inputs)
     images, divisor = _images_of(candidate, contents)
     targets, counts = _targets_on_device(candidate, contents, compiled)
     made = Program(

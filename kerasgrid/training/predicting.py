@@ -49,7 +49,7 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     candidate = Candidate.of(recipe, task.trial.params)
     model = load_kept(task.model, candidate, compiled=False)
     net, facts = net_of(model), ModelFacts.read(task.model) or ModelFacts(recipe.target)
-    shape = facts.input_shape or candidate.input_shape
+    shape = facts.input_shape or candidate.form
     outputs = read_outputs(net, candidate.route, recipe.target, shape)
     asked = _Asked(replace(outputs, model=before_numbers(model)), facts)
     scaling, preparation = _outside(candidate, task, has_layers=prepares(model))

@@ -57,7 +57,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
             graph = packs.graph_of(candidate, compiled)
             pieces = packs.pieces_of(candidate) if graph.key is not None else None
         if not compiled.is_pretrained:  # else it has an input of its own
-            scales = scales_input(compiled.model, candidate.input_shape)
+            scales = scales_input(compiled.model, candidate.form)
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:

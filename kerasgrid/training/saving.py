@@ -25,8 +25,9 @@ from kerasgrid.data.statistics import TargetScale
 from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
 from kerasgrid.io import discard, is_whole_archive, replacing, write_atomic
 from kerasgrid.jobs.facts import ModelFacts
+from kerasgrid.models.inputs import Form, inputs_of, samples_of, symbols_of
 from kerasgrid.models.keras_private import compile_arguments
-from kerasgrid.records import Context, Job, NoteRecord
+from kerasgrid.records import Context, Inputs, Job, NoteRecord
 from kerasgrid.run.paths import RunPaths, is_weights
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training.augmentation import normalize
@@ -39,7 +40,7 @@ STORED = "stored_values"
 them, wherever its file goes; their names begin with it."""
 NUMBERS = "predicted_numbers"
 """The input of a saved model with layers that make the user's numbers of its net's outputs, and none before
-it; the names of such layers begin with it."""
+it, where it has one; the names of such layers begin with it."""
 _SAFE_STD = 1e-6, 1e18
 """Keras's Normalization has a variance in float32, and takes the root to be 1e-7 at least."""
 
@@ -55,14 +56,14 @@ class Frame:
     predict are scaled, undone by the last ones; and what the file tells beside.
 
     Attributes:
-        shape: Axes of one sample.
+        form: Axes of one sample, or its inputs, to which nothing is done.
         scaling: What they are divided by, and what is subtracted and divided by at the end.
         how: What is done between to all images, augmented or not.
         scale: Of the numbers to predict.
         facts: What the file tells.
     """
 
-    shape: tuple[int, ...]
+    form: Form
     scaling: Scaling = field(default_factory=Scaling)
     how: Augmentation = NOTHING
     scale: TargetScale | None = None
@@ -73,7 +74,7 @@ class Frame:
         """Returns a candidate's.
 
         Nothing is done to images where a function of the user's stands in the midst of that, nor to the
-        vectors of a table's rows.
+        vectors of a table's rows, nor to several inputs.
 
         Args:
             candidate: Whose.
@@ -82,9 +83,9 @@ class Frame:
         given, facts = candidate.route.augment, None
         if learnt.encoder is not None or learnt.scale is not None:
             facts = ModelFacts(candidate.recipe.target, learnt.encoder, learnt.scale)
-        frame = cls(candidate.input_shape, scale=learnt.scale, facts=facts)
+        frame = cls(candidate.form, scale=learnt.scale, facts=facts)
         has_function = given is not None and given.preprocessing_function is not None
-        if has_function or learnt.encoder is not None:
+        if has_function or learnt.encoder is not None or isinstance(frame.form, Inputs):
             return frame
         scaling, how = candidate.scaling(learnt.center), Augmentation.normalizing(given)
         return replace(frame, scaling=scaling, how=how)
@@ -94,7 +95,13 @@ class Frame:
 
         The layers compute in float32 whatever the net does, as NumPy does it in training.
         """
-        shape = net.inputs[0].shape[1:] if getattr(net, "inputs", None) else self.shape
+        is_known = bool(getattr(net, "inputs", None))
+        if isinstance(self.form, Inputs):
+            if self.scale is None:
+                return net
+            given = keras.tree.map_structure(_like, inputs_of(net)) if is_known else symbols_of(self.form)
+            return keras.Model(given, self._unscaled(net(given)), name=net.name)
+        shape = net.inputs[0].shape[1:] if is_known else self.form
         stored = keras.Input(shape, dtype="float32", name=STORED)
         values = self._prepared(stored)
         if values is stored:
@@ -127,6 +134,11 @@ class Frame:
         std, mean = list(self.scale.std), list(self.scale.mean)
         numbers = keras.layers.Rescaling(std, mean, dtype="float32", name=f"{NUMBERS}_scaled")(outputs)
         return keras.ops.expm1(numbers) if self.scale.how == "log" else numbers
+
+
+def _like(tensor: Any) -> Any:
+    """Returns an input like another model's, by the same name."""
+    return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
 
 
 def _standardized(values: Any, mean: Any, std: Any, name: str) -> Any:
@@ -269,7 +281,7 @@ def compile_as(model: keras.Model, net: keras.Model) -> None:
 
 def net_of(model: keras.Model) -> keras.Model:
     """Returns the net in a saved model; the model itself where no layers stand around it."""
-    if not any(layer.name in (STORED, NUMBERS) for layer in model.layers):
+    if not any(layer.name in (STORED, NUMBERS, f"{NUMBERS}_scaled") for layer in model.layers):
         return model
     return [layer for layer in model.layers if not layer.name.startswith((STORED, NUMBERS))][-1]
 
@@ -282,7 +294,7 @@ def prepares(model: keras.Model) -> bool:
 def before_numbers(model: keras.Model) -> keras.Model:
     """Returns a saved model without the layers that make the user's numbers of its net's outputs."""
     first = next((layer for layer in model.layers if layer.name.startswith(f"{NUMBERS}_")), None)
-    return model if first is None else keras.Model(model.inputs, first.input)
+    return model if first is None else keras.Model(model.input, first.input)
 
 
 def own_model(candidate: Candidate, weights: Sequence[np.ndarray]) -> keras.Model:
@@ -297,7 +309,7 @@ def own_model(candidate: Candidate, weights: Sequence[np.ndarray]) -> keras.Mode
     with seeded(graph_seed(candidate.recipe.seed), with_backend=False):
         model = candidate.build()
         if not model.built:
-            model(keras.ops.zeros((1, *candidate.input_shape)))
+            model(samples_of(candidate.form, lambda shape: np.zeros((1, *shape), np.float32)))
     model.set_weights(weights)
     return model
 

@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from eagerly import eagerly
 from whole_jobs import STOPPING, VAL, assert_alike, finished, jobs_of, maker, on_tensorflow, result, results
 
+from kerasgrid.data.in_memory import Given
 from kerasgrid.records import Pack
 from kerasgrid.training import candidate, packs, wave
 from kerasgrid.training.candidate import Candidate
@@ -77,7 +79,7 @@ class Case:
         in_pieces: Whether its samples are fed in pieces too.
         has_dropout: Whether Keras's own fit draws other masks, so that the two are not compared.
         is_traced: Whether Keras's own fit is; the others compute the same step by step, in less time.
-        data: Writes what it is of into a folder and returns the section; None for digits.
+        data: Writes what it is of into a folder and returns what tells of it; None for digits.
     """
 
     space: list[dict[str, Any]]
@@ -99,7 +101,7 @@ class Case:
 
 
 def table(folder):
-    """Writes rows of numbers, blanks, categories and dates, prices and weights; returns the data section."""
+    """Writes rows of numbers, blanks, categories and dates, prices and weights; returns what tells of it."""
     numbers, lines = np.random.default_rng(0), ["size,rooms,city,day,price,weight"]
     for row in range(101):
         size, rooms = numbers.integers(20, 200), numbers.integers(1, 6) if row % 7 else ""
@@ -108,17 +110,37 @@ def table(folder):
         lines.append(f"{size},{rooms},{city},{day},{price},{row % 4}")
     (folder / "houses.csv").write_text("\n".join(lines) + "\n")
     columns = {"target": "price", "target_scale": "log", "weight": "weight"}
-    return {"train": str(folder / "houses.csv"), **columns}
+    return {"data": {"train": str(folder / "houses.csv"), **columns}}
 
 
 def several(folder):
-    """Writes coloured images any thirds of which are bright, a label each; returns the data section."""
+    """Writes coloured images any thirds of which are bright, a label each; returns what tells of it."""
     numbers = np.random.default_rng(0)
     labels = numbers.integers(0, 2, (101, 3))
     images = numbers.integers(0, 60, (101, 6, 6, 3)) + 150 * np.repeat(labels, 2, axis=1)[..., None, None]
     np.savez(folder / "several.npz", images=images.astype(np.uint8), labels=labels)
     figures = {"mean": [0.375, 0.25, 0.5], "std": [0.25, 0.5, 0.25]}
-    return {"train": str(folder / "several.npz"), "multi_label": True, "scale": 255, "normalize": figures}
+    data = {"train": str(folder / "several.npz"), "multi_label": True, "scale": 255, "normalize": figures}
+    return {"data": data}
+
+
+def inputs(folder):
+    """Returns arrays by name, an image, numbers and one of five places a sample, which tell its class."""
+    numbers = np.random.default_rng(0)
+    labels, places = numbers.integers(0, 3, 101), numbers.integers(0, 5, 101)
+    image = (numbers.integers(0, 90, (101, 6, 6, 1)) + 80 * labels[:, None, None, None]).astype(np.uint8)
+    facts = numbers.normal(size=(101, 3)) + places[:, None]
+    X = {"facts": facts, "image": image, "place": places}
+    return {"data": {}, "given": Given(X, (labels + places) % 3)}
+
+
+def net_of_inputs(input_shapes, n_classes):
+    shapes, layers = input_shapes, keras.layers
+    image, facts = keras.Input(shapes["image"], name="image"), keras.Input(shapes["facts"], name="facts")
+    place = keras.Input((), dtype="int32", name="place")
+    x = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    x = layers.concatenate([layers.Flatten()(x), facts, layers.Embedding(5, 3)(place)])
+    return keras.Model([image, facts, place], layers.Dense(n_classes, activation="softmax")(x))
 
 
 CASES = {
@@ -265,10 +287,20 @@ CASES = {
         in_pieces=True,
         data=several,
     ),
+    "several inputs": Case(
+        [{"learning_rate": 0.125}, {"learning_rate": 0.03125}],
+        {"model": net_of_inputs, "search": VAL, "params": None},
+        cuts=(4,),
+        plain_cuts=(5,),
+        in_pieces=True,
+        is_traced=True,
+        data=inputs,
+    ),
 }
 ON_JAX = {
     "statistics, class weights and NaN",
     "numbers of a table, and weights",
+    "several inputs",
 }
 
 
@@ -283,7 +315,7 @@ class Trained:
         return self.make(
             name=f"{case} {name}".replace(" ", "-").replace(",", ""),
             interval_s=interval_s,
-            **(changes if CASES[case].data is None else changes | {"data": CASES[case].data(self.folder)}),
+            **(changes if CASES[case].data is None else changes | CASES[case].data(self.folder)),
         )
 
     def packed(self, case):

@@ -58,6 +58,17 @@ def test_single_samples_are_no_batches_and_columns_of_labels_are_a_row():
     assert drawn(of_tf(batches(parts=(X, Y[:, None]))), "X")[1].tolist() == Y.tolist()
 
 
+@pytest.mark.parametrize("make", [of_keras, of_tf, of_torch])
+def test_several_inputs_are_drawn_each_by_itself(make):
+    data = dataset_from_arrays(make([((a, b), y, w) for a, b, y, w in batches(parts=(X, Y, Y, W))]))
+    np.testing.assert_array_equal(data.images, np.concatenate([X.reshape(10, 4), Y[:, None]], axis=1))
+    assert (str(data.inputs), data.weights.tolist()) == ("(2, 2) and (1,)", W.tolist())
+    named = dataset_from_arrays(make([({"a": a, "b": b}, y) for a, b, y in batches(parts=(X, Y, Y))]))
+    assert str(named.inputs) == "a (2, 2) and b (1,)"
+    single = of_tf([((a, b), y) for a, b, y in zip(X, X, Y, strict=True)])
+    assert dataset_from_arrays(single).images.shape == (10, 8)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -65,10 +76,8 @@ def test_single_samples_are_no_batches_and_columns_of_labels_are_a_row():
         (of_keras(batches(), n=float("inf")), "X does not end, since its num_batches is None."),
         (of_tf([]), "X gives no batch."),
         (of_tf([X, X]), "X gives a ndarray at a time; (x, y) or (x, y, sample_weight) holds."),
-        (
-            of_tf([({"a": X, "b": X}, Y)]),
-            "X gives several inputs or outputs (dict), which are not built yet.",
-        ),
+        (of_tf([(X, {"a": Y, "b": Y})]), "X gives several outputs (dict), which are not built yet."),
+        (of_tf([((X, X), Y), (X, Y)]), "X gives 3 arrays first, and 2 later."),
         (of_tf([(X, Y), (X[:, :1], Y)]), "X gives batches whose samples differ in shape: "),
         (of_tf([(X, Y), (X, Y, W)]), "X gives 2 arrays first, and 3 later."),
     ],

@@ -13,9 +13,10 @@ import scipy.sparse
 
 import kerasgrid as kg
 from kerasgrid.config.sections import DataConfig, Features
+from kerasgrid.data.array_likes import as_array, indexable
 from kerasgrid.data.cache import save_samples
 from kerasgrid.data.frames import table_of_frame
-from kerasgrid.data.in_memory import as_array, dataset_from_arrays, indexable
+from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.errors import DataError, KerasgridError
 from kerasgrid.estimators.classifier import KerasClassifier
 from kerasgrid.records import Target
@@ -77,8 +78,6 @@ KERAS = "keras.src.legacy.preprocessing.image"
         ),
         ([of_library("mine", "Batches")], "is a list in which one is a Batches, which is no array."),
         ([[never()]], "is a list in which one is a list in which one is a generator, which gives"),
-        ({"a": X, "b": X}, "is a dict of 'a', 'b'; several {many} by name are not built yet. Give one ar"),
-        (np.array({"a": X}, dtype=object), "is a dict of 'a'; several {many} by name"),
         (
             {"a": X}.values(),
             "is a dict_values, which is no array. Arrays, data frames",
@@ -89,15 +88,30 @@ KERAS = "keras.src.legacy.preprocessing.image"
         ({1, 2}, "is a set, which has no order."),
         (never, "is a function, and has to be called for samples."),
         ("train.csv", "is the text 'train.csv'. Give what it names: a file in the config, as data.train"),
-        ([X, X], "is a list of 2 arrays of 6 "),
     ],
 )
 def test_what_is_no_array_is_told_at_once_and_nothing_is_taken_of_it(given, what):
     for name, arrays in (("X", (given, Y)), ("y", (X, given))):
         with pytest.raises(DataError) as caught:
             dataset_from_arrays(*arrays)
-        many = {"X": "inputs", "y": "outputs"}[name]
-        assert str(caught.value).startswith(f"{name} {what.format(many=many)}")
+        assert str(caught.value).startswith(f"{name} {what}")
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (
+            {"a": Y, "b": Y},
+            "y is a dict of 'a', 'b'; several outputs by name are not built yet. Give",
+        ),
+        (np.array({"a": Y}, dtype=object), "y is a dict of 'a'; several outputs by name"),
+        ([Y, Y], "y is a list of 2 arrays of 6 labels each, and several outputs are not built yet."),
+    ],
+)
+def test_several_outputs_are_told(given, what):
+    with pytest.raises(DataError) as caught:
+        dataset_from_arrays(X, given)
+    assert str(caught.value).startswith(what)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 import kerasgrid as kg
+from kerasgrid.data.inputs import Rows, in_rows
 from kerasgrid.errors import ChangedError, DataError
 from kerasgrid.estimators.ahead import FitsAhead
 from kerasgrid.training.wave import Wave
@@ -35,6 +36,17 @@ def build_numbers(input_shape, n_outputs, units=4):
     return keras.Sequential([keras.Input(input_shape), *layers])
 
 
+def build_of_inputs(input_shapes, n_classes, units=4):
+    given = [keras.Input(shape) for shape in input_shapes]
+    h = keras.layers.Dense(units, "tanh")(keras.layers.concatenate(given))
+    return keras.Model(given, keras.layers.Dense(n_classes, "softmax")(h))
+
+
+def of_list(estimator, X, y):
+    """A score that takes X apart, where it is given as `fit` was."""
+    return estimator.score(X if isinstance(X, Rows) else [X[0], X[1]], y)
+
+
 def size(estimator, X, y):
     """A score that asks a fitted estimator for more than its predictions of X."""
     return estimator.model_.count_params() + float(estimator.predict_proba(X[:3]).max())
@@ -50,6 +62,13 @@ def digits():
 def numbers():
     X, y = load_diabetes(return_X_y=True)
     return X[:120], y[:120]
+
+
+@pytest.fixture(scope="module")
+def inputs(digits):
+    """Both halves of each digit, as what scikit-learn's own search takes for one thing."""
+    X, y = digits
+    return in_rows([X[:, :32], X[:, 32:]], y), y
 
 
 @pytest.fixture
@@ -100,6 +119,13 @@ CASES = {
         {"param_grid": {"learning_rate": [0.01, 0.1, 0.5], "epochs": [1], **SGD}},
         {"cv": 2, "min_resources": 50, "random_state": 0, "return_train_score": False, "refit": False},
     ),
+    "inputs": (
+        "RandomizedSearchCV",
+        build_of_inputs,
+        "inputs",
+        {"param_distributions": {"learning_rate": [0.1, 0.01], "epochs": [2], **SGD}},
+        {"n_iter": 2, "cv": 2, "random_state": 0, "scoring": of_list, "return_train_score": True},
+    ),
     "numbers": (
         "GridSearchCV",
         build_numbers,
@@ -125,13 +151,14 @@ ON_JAX = "random"
 def test_it_finds_what_scikit_learns_own_finds_over_an_estimator(case, trained, request):
     name, function, data, grid, options = CASES[case]
     X, y = request.getfixturevalue(data)
-    kind = kg.KerasClassifier if data == "digits" else kg.KerasRegressor
+    kind = kg.KerasRegressor if data == "numbers" else kg.KerasClassifier
     given = {"groups": np.arange(len(y)) // 10, "sample_weight": np.linspace(0, 1, len(y))}
     given = given if data == "numbers" else {}
     fixed = {"epochs": 1} if options.get("resource") == "epochs" else {}
     theirs = getattr(model_selection, name)(kind(function, **fixed), *grid.values(), **options)
     ours = getattr(kg, name)(function, *grid.values(), **options)
     theirs.fit(X, y, **given)
+    X = X.apart if data == "inputs" else X
     assert trained == []
     ours.fit(X, y, **given)
     assert len(trained) == (2 if "Halving" in name else 1)
@@ -145,7 +172,7 @@ def test_it_finds_what_scikit_learns_own_finds_over_an_estimator(case, trained, 
             )
     if options.get("refit", True):
         assert ours.best_params_ == theirs.best_params_
-        predict = "predict_proba" if data == "digits" else "predict"
+        predict = "predict" if data == "numbers" else "predict_proba"
         told = getattr(ours, predict)(X)
         np.testing.assert_allclose(told, getattr(theirs, predict)(X), rtol=1e-3)
         np.testing.assert_array_equal(getattr(pickle.loads(pickle.dumps(ours)), predict)(X), told)
