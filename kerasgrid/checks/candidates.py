@@ -293,9 +293,17 @@ def center_of(config: Config) -> str | None:
 
 
 def warnings_of_scale(
-    config: Config, space: Space, data: Dataset, records: Sequence[ProbeRecord]
+    config: Config, space: Space, data: Dataset, records: Sequence[ProbeRecord], *, is_read: bool = False
 ) -> tuple[str, ...]:
-    """Tells that pixels reach nets as they are stored, as records of models that were built show."""
+    """Tells that pixels reach nets as they are stored, as records of models that were built show.
+
+    Args:
+        config: The search's, and so is the space.
+        space: Likewise.
+        data: Its samples.
+        records: Of models that were built.
+        is_read: Whether an estimator has read the samples, for which there is no config to write into.
+    """
     is_scaled = config.data.scale is not None or center_of(config) is not None
     is_scaled = is_scaled or config.search.engine == AUTOKERAS
     settings = augmentations(config, space)
@@ -308,9 +316,10 @@ def warnings_of_scale(
     some = any(record.scales_input for record in records)
     such = ", ".join(f"{name}: {shown(value)}" for name, value in bare[0].items())
     which = f"the nets of some candidates ({such})" if some else "the net"
+    do = f"give X / {top}" if is_read else f"write `scale: {top}` into the section data"
     return (
         f"pixels of 0 to {top:,} reach {which} as they are stored, and nets learn better from small numbers: "
-        f"write `scale: {top}` into the section data, or begin the model with a layer that scales.",
+        f"{do}, or begin the model with a layer that scales.",
     )
 
 

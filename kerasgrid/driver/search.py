@@ -352,7 +352,8 @@ class Session:
             self.graphs.check_some_build(records, self._refusals)
         self._tell_refusals()
         prepared = self.run.prepared
-        warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
+        parts = prepared.config, prepared.space, prepared.data, records
+        warnings = warnings_of_scale(*parts, is_read=prepared.read is not None)
         space = prepared.space
         is_small = space.is_finite and space.size <= _MOST_LOOKED_AT
         routes = map(self.recipe.route, filter(space.allows, space) if is_small else candidates)

@@ -26,6 +26,69 @@ _ELSEWHERE = {
 """Arguments of Keras's fit that change what is learnt, and what does so here."""
 
 
+_MEANS = frozenset({"mean", "average", "median", "std", "var", "cov", "corrcoef", "bincount", "histogram"})
+_REFUSED = {
+    "X": _MEANS | {"min", "max", "amin", "amax", "sum", "ptp", "percentile", "quantile", "unique"},
+    "y": _MEANS,
+}
+"""What a few samples say too little of, and what of labels, of which each class is shown."""
+
+
+class _Few(np.ndarray):
+    """A few samples, of which a model function may ask shapes and not what all of them are like.
+
+    Attributes:
+        name: What messages call them.
+    """
+
+    name: str = ""
+
+    @classmethod
+    def of(cls, values: Any, name: str) -> Self:
+        found = np.asarray(values).view(cls)
+        found.name = name
+        return found
+
+    def __array_finalize__(self, before: Any) -> None:
+        self.name = getattr(before, "name", "")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        self._refuse(function.__name__)
+        return super().__array_function__(function, types, args, kwargs)
+
+    def _refuse(self, what: str) -> None:
+        if what in _REFUSED.get(self.name, ()):
+            raise ModelError(
+                f"{what} of {self.name}: the model function is shown a few samples, of which it says too little. "
+                "Let a layer learn it of each fold's training rows, as keras.layers.Normalization does by "
+                "adapt(X), or compute it before the search and give it as a parameter."
+            )
+
+    def mean(self, *args: Any, **kwargs: Any) -> Any:
+        self._refuse("mean")
+        return super().mean(*args, **kwargs)
+
+    def std(self, *args: Any, **kwargs: Any) -> Any:
+        self._refuse("std")
+        return super().std(*args, **kwargs)
+
+    def var(self, *args: Any, **kwargs: Any) -> Any:
+        self._refuse("var")
+        return super().var(*args, **kwargs)
+
+    def min(self, *args: Any, **kwargs: Any) -> Any:
+        self._refuse("min")
+        return super().min(*args, **kwargs)
+
+    def max(self, *args: Any, **kwargs: Any) -> Any:
+        self._refuse("max")
+        return super().max(*args, **kwargs)
+
+    def sum(self, *args: Any, **kwargs: Any) -> Any:
+        self._refuse("sum")
+        return super().sum(*args, **kwargs)
+
+
 @dataclass(frozen=True)
 class Shown:
     """What a model function of another package's form sees of the data and of the training.
@@ -49,6 +112,11 @@ class Shown:
     loop: Mapping[str, int] = field(default_factory=dict)
     compile_kwargs: Mapping[str, Any] = field(default_factory=dict)
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("X", "y", "labels"):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _Few.of(values, "X" if name == "X" else "y"))
 
     @classmethod
     def of(cls, X: Any, labels: np.ndarray, target: Target, **more: Any) -> Self:

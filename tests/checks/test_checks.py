@@ -1006,11 +1006,13 @@ def test_pixels_that_nothing_scales_draw_a_warning(folder, text, own, told):
     """By what building the models has shown of their first layers: that these scale, or not; None for unknown."""
     records = [ProbeRecord({"dropout": 0.2}, 100, None, "cpu", scales_input=scales) for scales in own]
 
-    def warned(*overrides):
+    def warned(*overrides, **how):
         found = check(folder, BASE + text, *overrides)
-        return warnings_of_scale(found.config, found.space, found.data, records)
+        return warnings_of_scale(found.config, found.space, found.data, records, **how)
 
     assert warned() == (() if told is None else (told,))
+    if told is not None:
+        assert ": give X / 16, or begin the model" in warned(is_read=True)[0]
     if "rescale" not in text:
         assert warned("data.scale=16") == ()
     if "featurewise" not in text:

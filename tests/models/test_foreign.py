@@ -275,6 +275,29 @@ def test_a_hypermodels_class_is_made_and_its_fit_counts_in_its_hash():
         in_hand(Tunes)
 
 
+@pytest.mark.parametrize(
+    ("asks", "told"),
+    [
+        (lambda X, y: X.mean(axis=0), "mean of X"),
+        (lambda X, y: np.std(X[:, :2] * 2, axis=0), "std of X"),
+        (lambda X, y: int(X.max()) + 1, "max of X"),
+        (lambda X, y: np.unique(X), "unique of X"),
+        (lambda X, y: np.median(np.log(y)), "median of y"),
+        (lambda X, y: (len(np.unique(y)), y.max(), X.shape, X[0].size, np.isnan(X).any(), X / 255), None),
+    ],
+)
+def test_what_a_few_samples_cannot_tell_is_refused(asks, told):
+    def takes(X, y):
+        asks(X, y)
+        return net(5, 2)
+
+    if told is None:
+        assert build(takes, target=PRICES).count_params()
+        return
+    with pytest.raises(ModelError, match=rf"^{told}: the model function is shown a few samples, of which"):
+        build(takes, target=PRICES)
+
+
 def test_objects_of_keras_reach_each_call_anew():
     given = {"optimizer": keras.optimizers.SGD(0.5), "first": keras.initializers.RandomNormal(stddev=2.0)}
     kept = {name: stored(value) for name, value in given.items()}
