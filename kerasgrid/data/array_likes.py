@@ -14,29 +14,13 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.data.arrays import check_memory
-from kerasgrid.data.drawn import gives_batches
+from kerasgrid.data.drawn import ENDLESS, gives_batches
 from kerasgrid.errors import DataError, brief
 from kerasgrid.wording import listed
 
 # By the full names of a type and its parents, the first that fits: what it is, and what to give.
 _KINDS = (
-    (
-        r".*\.NumpyArrayIterator",
-        "endless batches of an ImageDataGenerator",
-        "Give the arrays that it flows from, and its arguments under augment, such as augment: "
-        "{rotation_range: 10}.",
-    ),
-    (
-        r".*\.(DirectoryIterator|DataFrameIterator)",
-        "endless batches of image files",
-        "Name their folder or table in the config, as data.train, and what the ImageDataGenerator does under "
-        "augment, such as augment: {rotation_range: 10}.",
-    ),
-    (
-        r".*\.ImageDataGenerator",
-        "a maker of augmented batches",
-        "Give arrays, and its arguments under augment, such as augment: {rotation_range: 10}.",
-    ),
+    *ENDLESS,
     (
         r"torch\.utils\.data\..*",
         "a torch Dataset",

@@ -16,15 +16,36 @@ _IN_BATCHES = re.compile(
     r"(tf_keras|keras|tensorflow)\..*\.(PyDataset|Sequence)|tensorflow\.python\.data\..*Dataset.*"
     r"|torch\.utils\.data\..*\.DataLoader"
 )
-_ENDLESS = re.compile(r".*\.(NumpyArrayIterator|DirectoryIterator|DataFrameIterator|ImageDataGenerator)")
-"""Those of ImageDataGenerator, which have a length and never end, and give other samples each time."""
+ENDLESS = (
+    (
+        r".*\.NumpyArrayIterator",
+        "endless batches of an ImageDataGenerator",
+        "Give the arrays that it flows from, and its arguments under augment, such as augment: "
+        "{rotation_range: 10}.",
+    ),
+    (
+        r".*\.(DirectoryIterator|DataFrameIterator)",
+        "endless batches of image files",
+        "Name their folder or table in the config, as data.train, and what the ImageDataGenerator does under "
+        "augment, such as augment: {rotation_range: 10}.",
+    ),
+    (
+        r".*\.ImageDataGenerator",
+        "a maker of augmented batches",
+        "Give arrays, and its arguments under augment, such as augment: {rotation_range: 10}.",
+    ),
+)
+"""Those of ImageDataGenerator, which have a length and never end, and give other samples each time: by the
+full name of the type, what it is, and what to give."""
 _MOST_PARTS = 3
 
 
 def gives_batches(value: Any) -> bool:
     """Tells whether something is a dataset that is drawn: one of batches, or of tf.data's single samples."""
     names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(value).__mro__]
-    return not any(map(_ENDLESS.fullmatch, names)) and any(map(_IN_BATCHES.fullmatch, names))
+    return not any(re.fullmatch(kind, name) for kind, _, _ in ENDLESS for name in names) and any(
+        map(_IN_BATCHES.fullmatch, names)
+    )
 
 
 def drawn(value: Any, name: str) -> tuple[Any, np.ndarray, np.ndarray | None]:
