@@ -60,7 +60,7 @@ class _Few(np.ndarray):
         if what in _REFUSED.get(self.name, ()):
             raise ModelError(
                 f"{what} of {self.name}: the model function is shown a few samples, of which it would say "
-                "too little. Let a layer learn it of each fold's training rows, as keras.layers.Normalization "
+                "too little. Let a layer learn it of a fold's training rows, as keras.layers.Normalization "
                 "does by adapt(X), or compute it before the search and give it as a parameter."
             )
 
