@@ -350,6 +350,7 @@ def test_on_jax_too_they_agree_to_nine_digits():
     assert float(done.stdout.splitlines()[-1]) < 1e-9
 
 
+@on_tensorflow
 def test_metrics_that_make_their_variables_late_are_measured():
     images, targets = data(one_hot=True)
     model = net(sgd(0), loss="categorical_crossentropy")

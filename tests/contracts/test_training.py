@@ -163,9 +163,9 @@ CASES = {
     "stopping and plateaus": Case(
         [
             {"learning_rate": 0.125},
-            {"learning_rate": 0.00390625},
-            {"learning_rate": 1e30},
             {"learning_rate": 0.03125, "training.batch_norm": "debiased"},
+            {"learning_rate": 1e30},
+            {"learning_rate": 0.00390625},
         ],
         {
             "search": VAL,
@@ -173,6 +173,7 @@ CASES = {
             "params": {"epochs": 10, "batch_norm": True},
         },
         cuts=(2, 3, 3, 3, 3, 3, 3),
+        n_plain=3,
         in_pieces=True,
         plain_cuts=(5, 5),
         by_width=True,
@@ -183,10 +184,9 @@ CASES = {
             {"augment.rotation_range": 0, "learning_rate": 0.00390625},
         ],
         {"augment": GEOMETRY, "callbacks": stopping(monitor="accuracy"), "params": {"epochs": 4}},
+        n_plain=1,
         tolerance=2e-3,
         cuts=(2, 3, 4),
-        in_pieces=True,
-        plain_cuts=(5,),
         by_width=True,
     ),
     "statistics, class weights and NaN": Case(
@@ -283,7 +283,6 @@ CASES = {
             "callbacks": stopping(monitor="val_accuracy", patience=3),
         },
         cuts=(4,),
-        plain_cuts=(5,),
         in_pieces=True,
         data=several,
     ),
@@ -298,7 +297,7 @@ CASES = {
     ),
 }
 ON_JAX = {
-    "statistics, class weights and NaN",
+    "test fold and label smoothing",
     "numbers of a table, and weights",
     "several inputs",
 }
@@ -437,7 +436,7 @@ def ended(trained, case):
 @on_tensorflow
 def test_the_cases_are_what_they_are_for(trained):
     """Runs that end at different epochs, that restore, that break, and rates that differ."""
-    one, two, broken, three = ended(trained, "stopping and plateaus")
+    one, three, broken, two = ended(trained, "stopping and plateaus")
     assert broken.error["type"] == "TrialError"
     assert broken.error["message"].startswith("trial 2, fold 0, epoch ")
     assert "loss is nan" in broken.error["message"]
