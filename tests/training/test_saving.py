@@ -30,7 +30,7 @@ from kerasgrid.delivery.models import read_card
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ChangedError, ResultsError, StorageError
 from kerasgrid.jobs.facts import ModelFacts
-from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Target, Trial
+from kerasgrid.records import FoldRecord, Input, Inputs, Job, NoteRecord, Pack, RungRecord, Target, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import backend, packs, saving
 from kerasgrid.training.batches import Preparation, Scaling
@@ -327,6 +327,25 @@ def test_images_of_numbers_have_layers_on_both_sides(tmp_path):
     assert saving.prepares(model)
     np.testing.assert_allclose(saving.before_numbers(model).predict(stored, verbose=0), wanted, rtol=1e-6)
     assert saving.net_of(model).name == "numbers"
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_numbers_of_several_inputs_are_made_behind_the_nets_own(tmp_path, by_name):
+    given = [keras.Input((2,), name="size"), keras.Input((1,), dtype="int32", name="place")]
+    h = keras.layers.concatenate([given[0], keras.layers.Flatten()(keras.layers.Embedding(5, 3)(given[1]))])
+    inputs = {one.name: one for one in given} if by_name else given
+    net, scale = keras.Model(inputs, keras.layers.Dense(1)(h)), TargetScale("log", (2.0,), (0.5,))
+    each = (Input((2,), name="size" if by_name else None), Input((1,), "int64", "place" if by_name else None))
+    saving.save_model(net, tmp_path / "a.keras", Frame(Inputs(each), scale=scale))
+    model = keras.models.load_model(tmp_path / "a.keras")
+    assert [one.name for one in model.inputs] == [one.name for one in net.inputs]
+    samples = Inputs(each).apart(np.random.default_rng(0).integers(0, 5, (40, 3)).astype("float32"))
+    outputs = net.predict(samples, verbose=0)
+    wanted = Learnt(scale=scale).numbers(outputs)
+    np.testing.assert_allclose(model.predict(samples, verbose=0), wanted, rtol=2e-5)
+    np.testing.assert_array_equal(saving.before_numbers(model).predict(samples, verbose=0), outputs)
+    np.testing.assert_array_equal(saving.net_of(model).predict(samples, verbose=0), outputs)
+    assert not saving.prepares(model)
 
 
 @pytest.fixture(scope="module")
