@@ -213,7 +213,7 @@ def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     except (Exception, SystemExit) as error:  # a script's sys.exit() would end the worker without a word
         if type(error).__name__ == "ResourceExhaustedError":
             raise  # the device's memory, which is no fault of the function
-        file = _file(function)
+        file = file_of(function)
         line = None if file is None else line_in(error, file)
         where = "" if file is None or line is None else f"{shown_path(file)}:{line}, "
         reason = plain_names(str(error).strip()) or "no message"
@@ -239,7 +239,8 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> keras.Model
     return model
 
 
-def _file(function: Callable[..., Any]) -> str | None:
+def file_of(function: Callable[..., Any]) -> str | None:
+    """Returns the file in which a model function is written; None where Python does not know it."""
     function = own_build(inspect.unwrap(getattr(function, "func", function)))
     code = getattr(function, "__code__", None)
     return None if code is None else code.co_filename

@@ -28,6 +28,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.thresholds import Chooser, apart
 from kerasgrid.keras_names import METRICS
 from kerasgrid.machine import mapped_bytes, peak_memory_bytes
+from kerasgrid.models.building import file_of
 from kerasgrid.models.endings import make_metrics
 from kerasgrid.models.keras_private import built_metrics
 from kerasgrid.models.loading import load_function
@@ -374,7 +375,9 @@ def _describe(recipe: Recipe, job: Job, error: Exception) -> dict[str, str]:
 def _layers_line(recipe: Recipe, error: Exception) -> tuple[str, int] | None:
     """Returns the line of the model function's file that makes the layer in which an error arose."""
     model = recipe.model
-    if not isinstance(model, ModelReference) or model.file is None or model.kind == "built_in":
-        return None
-    line = layer_line(error, model.file)
-    return None if line is None else (str(model.file), line)
+    if isinstance(model, ModelReference):
+        file = None if model.kind == "built_in" else model.file
+    else:
+        file = None if (found := file_of(model)) is None else Path(found)
+    line = None if file is None or not file.is_file() else layer_line(error, file)
+    return None if line is None else (str(file), line)

@@ -19,7 +19,7 @@ from kerasgrid.records import Column, Dataset, Fold, Job, Table, Target, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.probe import probe
-from kerasgrid.training.scoring import score, value_of
+from kerasgrid.training.scoring import failure, score, value_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
@@ -49,6 +49,19 @@ GIVEN = ("input_shape", "n_classes")
 def classify(input_shape, n_classes):
     inputs = keras.Input(input_shape)
     return keras.Model(inputs, keras.layers.Dense(n_classes, activation="softmax")(inputs))
+
+
+def of_codes(input_shape, n_classes):
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Embedding(10, 4)])
+
+
+def test_a_function_in_hand_has_the_line_of_the_layer_in_which_an_error_arose():
+    recipe = Recipe(of_codes, Signature(()), "", Target("classes", (0, 1)), "accuracy", 0)
+    error = ValueError("indices[0] = 14 is not in [0, 10)\n\t [[{{node net_1/embedding_1/GatherV2}}]]")
+    line = of_codes.__code__.co_firstlineno + 1
+    told = failure(recipe, JOB, error).error["message"]
+    assert told.startswith("trial 0, fold 0: ")
+    assert told.endswith(f"test_scoring.py:{line}, ValueError: indices[0] = 14 is not in [0, 10)")
 
 
 def of_numbers(folder: Path, **changes) -> Candidate:
