@@ -78,8 +78,8 @@ def make(tmp_path, monkeypatch):
 @pytest.fixture
 def forgetful(monkeypatch):
     """Lets a test forget its own programs alone, and what it pretends of memory."""
-    for name, known in (("_programs", {}), ("_on_device", {}), ("_fitting", {}), ("_too_large", set())):
-        monkeypatch.setattr(packs, name, known)
+    for name in ("_programs", "_on_device", "_fitting", "_too_large"):
+        monkeypatch.setattr(packs, name, getattr(packs, name).copy())
 
 
 def runs(*rates, **params):
@@ -616,6 +616,7 @@ def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch, f
         return train(self, states, fixed, *rest)
 
     monkeypatch.setattr(Program, "train", full)
+    packs._programs.clear()
     search = make(callbacks={}, epochs=1)
     records = search.train(search.pack(runs(*(2.0**-i for i in range(3, 7))), 2)).records
     assert all(record.error is None for record in records.values())
