@@ -99,6 +99,9 @@ def build_model(
         else:
             return model
     assert refused is not None  # else one were returned
+    if isinstance(form, Inputs) and "input_shape" in signature.given and refused.__cause__ is not None:
+        what = f"X has several inputs, and input_shape is {form.shapes}."
+        raise ModelError(f"{refused} {what}") from refused.__cause__
     raise refused
 
 

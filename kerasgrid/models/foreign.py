@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 import keras
@@ -116,7 +117,8 @@ class Shown:
     def __post_init__(self) -> None:
         for name in ("X", "y", "labels"):
             if (values := getattr(self, name)) is not None:
-                object.__setattr__(self, name, _Few.of(values, "X" if name == "X" else "y"))
+                few = partial(_Few.of, name="X" if name == "X" else "y")
+                object.__setattr__(self, name, keras.tree.map_structure(few, values))
 
     @classmethod
     def of(cls, X: Any, labels: np.ndarray, target: Target, **more: Any) -> Self:

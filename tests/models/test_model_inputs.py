@@ -154,6 +154,11 @@ def test_functions_of_other_packages_see_the_arrays_of_each():
             "<lambda>: the model has 1 input, (6,), and X has 3, ",
         ),
         (
+            lambda input_shape: keras.Sequential([keras.Input(input_shape), layers.Dense(3)]),
+            LISTED,
+            "X has several inputs, and input_shape is [(6,), (2, 2, 1), (1,)].",
+        ),
+        (
             fc,
             LISTED,
             "fc: takes one array, and X has several inputs: give a model function of your own",
