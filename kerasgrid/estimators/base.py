@@ -6,23 +6,17 @@ Importing this imports no Keras; fitting does.
 from __future__ import annotations
 
 import gc
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
-from copy import deepcopy
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
-from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbacks
 from kerasgrid.checks.parameters import faults_of_params
-from kerasgrid.config.augment import faults_of_augment
 from kerasgrid.config.sections import Features
 from kerasgrid.console import warn
 from kerasgrid.data.array_likes import as_array, indexable, is_sparse, refuse_others
@@ -31,8 +25,9 @@ from kerasgrid.data.frames import as_frame, is_mixed, table_of_frame
 from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.in_memory import weights_of
 from kerasgrid.data.inputs import Rows, in_rows, rows_like
-from kerasgrid.data.statistics import Span, pixel_top
+from kerasgrid.data.statistics import Span
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
+from kerasgrid.estimators.alone import Alone, Net, function_of, loop_defaults
 from kerasgrid.estimators.wrappers import (
     APART,
     CALLBACKS,
@@ -43,22 +38,15 @@ from kerasgrid.estimators.wrappers import (
     own_params,
     take_others,
 )
-from kerasgrid.io import strict
-from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend_fault
-from kerasgrid.models.loading import load_function
-from kerasgrid.models.references import in_hand, own_fit, parse_reference
-from kerasgrid.models.signature import Signature, signature_of
-from kerasgrid.records import Dataset, Fold, FoldRecord, Inputs, Job, Table, Target, Trial
-from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
+from kerasgrid.models.references import in_hand, own_fit
+from kerasgrid.models.signature import Signature
+from kerasgrid.records import Dataset, FoldRecord, Inputs, Table, Target
+from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import quiet
-from kerasgrid.wording import instead_of, is_built
 
 if TYPE_CHECKING:  # they import Keras
-    from kerasgrid.training.batches import Preparation, Scaling
-    from kerasgrid.training.candidate import Candidate
-    from kerasgrid.training.compiling import Compiled
-    from kerasgrid.training.learnt import Learnt
+    pass
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
 
@@ -97,36 +85,6 @@ class Ahead(Protocol):
         """
 
 
-@dataclass
-class _Net:
-    """A trained net.
-
-    Attributes:
-        compiled: The model, of X as it is, and how outputs are read.
-        inputs: How values are scaled and prepared that the model itself does not.
-        encoder: What makes vectors of a table's rows.
-    """
-
-    compiled: Compiled
-    inputs: tuple[Scaling, Preparation | None]
-    encoder: Encoder | None
-
-    @classmethod
-    def of(
-        cls, candidate: Candidate, compiled: Compiled, learnt: Learnt, prepare: Preparation | None
-    ) -> Self:
-        """Returns it with the layers around it that prepare values and undo a target's scale."""
-        from kerasgrid.training.batches import Scaling
-        from kerasgrid.training.saving import Frame, compile_as, prepares
-
-        whole = Frame.of(candidate, learnt).around(compiled.model)
-        if whole is not compiled.model:
-            compile_as(whole, compiled.model)
-            compiled = replace(compiled, model=whole)
-        outside = (Scaling(), None) if prepares(whole) else (candidate.scaling(learnt.center), prepare)
-        return cls(compiled, outside, learnt.encoder)
-
-
 class KerasEstimator(BaseEstimator):
     """A model function with its parameters, trained and asked as scikit-learn has it.
 
@@ -140,7 +98,7 @@ class KerasEstimator(BaseEstimator):
     """Parameters that are not the model function's or of training."""
     _ahead: Ahead | None = None
     """What trains its fits together with others, ahead of when they are asked for."""
-    _net: _Net | None
+    _net: Net | None
     _trained: tuple[Trained, Dataset, Any] | None
     """A fit that was trained ahead, on what, and on what `val_*` was measured."""
     __metadata_request__score = {"sample_weight": False}  # noqa: RUF012 (scikit-learn's: unless it is asked for)
@@ -322,109 +280,6 @@ class KerasEstimator(BaseEstimator):
             return replace(samples, inputs=of_X)
         return replace(samples, table=of_X)
 
-    def _candidate(self, samples: Dataset) -> Candidate:
-        """Returns what is trained on some samples, once its parameters are found to go with them.
-
-        Raises:
-            ConfigError: They do not.
-        """
-        from kerasgrid.training.candidate import Candidate
-
-        val = samples.n_held_out or self._val
-        recipe = _recipe_of(self._function, int(self.seed), samples.target, self._target_scale, val)
-        candidate = Candidate.of(recipe, self._python_params(), samples)
-        route = candidate.route
-        told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
-        faults = [Fault(f"callbacks.{name}", text) for name, text in told]
-        if route.augment is not None and (samples.table is not None or samples.inputs is not None):
-            what = "is a table" if samples.inputs is None else "has several inputs"
-            faults.append(Fault("augment", f"is of images, and X {what}: leave it out."))
-        elif route.augment is not None:
-            faults += faults_of_augment(route.augment, samples.images, None, None)
-        unknown = fault_of_class_weight(route.training.class_weight, samples.target)
-        faults += [Fault("training.class_weight", unknown)] if unknown else []
-        if faults:
-            raise ConfigError(faults, type(self).__name__)
-        return candidate
-
-    def _job(self) -> Job:
-        """Returns the job whose seeds a fit has."""
-        return Job(Trial(0, _json_params(self._python_params())), fold=0)
-
-    def _train(self, samples: Dataset) -> _Net:
-        """Returns the trained net; tells of its training."""
-        import keras
-
-        from kerasgrid.models.endings import scales_input
-        from kerasgrid.training.batches import Batches
-        from kerasgrid.training.candidate import seeded
-        from kerasgrid.training.health import find_reason, restored_epoch
-        from kerasgrid.training.job import initialize
-        from kerasgrid.training.loop import adapt, check_logs
-        from kerasgrid.training.moving import Counted
-
-        X, seed, job = samples.images, int(self.seed), self._job()
-        candidate = self._candidate(samples)
-        route = candidate.route
-        with seeded(model_seed(seed, job)):
-            compiled = candidate.compile()
-            initialize(candidate, compiled, model_seed(seed, job))
-            model, none = compiled.model, np.arange(0)
-            rows, val = candidate.rows(Fold(0, np.arange(len(X) - samples.n_held_out), none))
-            is_array = samples.table is None and samples.inputs is None
-            is_raw = is_array and not compiled.is_pretrained
-            if is_raw and not (route.augment is not None and route.augment.may_scale):
-                _warn_of_pixels(X, scales_input(model, X.shape[1:]))
-            learnt = candidate.learnt(Fold(0, rows, none))
-            data = candidate.samples(compiled, (rows, val, none), learnt)
-            adapt(model, data)
-            stored = data.images, data.targets
-            batches = Batches(*stored, rows, route.batch_size, data.scaling, weights=data.weights)
-            validation, prepare = None if val is None else data.batches(val), data.preparation
-
-            def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
-                batches.rows = rows[data_order(seed, job, epoch, len(rows))]
-                batches.prepare, batches.mix = data.preparing(augment_key(seed, job, epoch))
-
-            def watch(epoch: int, logs: Mapping[str, float]) -> None:
-                counted.note(updates)
-                check_logs("fit", epoch, logs, None, callbacks)
-
-            def settle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
-                counted.settle(updates)
-
-            def measure(logs: Mapping[str, float] | None = None) -> None:
-                if candidate.is_debiased:
-                    measured.enter_context(counted.debiased())
-
-            callbacks = [*candidate.callbacks(compiled, rows), *deepcopy(self._objects)]
-            measured = ExitStack()
-            counted = Counted(model, not compiled.sets_weights)
-            updates: dict[str, float] = {}
-            hooks = keras.callbacks.LambdaCallback(
-                on_epoch_begin=shuffle,
-                on_epoch_end=watch,
-                on_test_begin=measure,
-                on_test_end=lambda logs=None: measured.close(),
-            )
-            after = keras.callbacks.LambdaCallback(on_epoch_begin=settle, on_epoch_end=settle)
-            with batches, validation or nullcontext():
-                history = model.fit(
-                    batches,
-                    epochs=route.epochs,
-                    shuffle=False,
-                    verbose=0,
-                    validation_data=validation,
-                    callbacks=[hooks, *callbacks, after],
-                )
-        counted.settle(updates)  # early stopping may have put back those of its best epoch
-        self.first_values_ = counted.first_values
-        if candidate.is_debiased:
-            counted.debias()
-        self.history_ = {name: [float(value) for value in values] for name, values in history.history.items()}
-        self.dead_ = find_reason(callbacks, None, len(self.history_["loss"]), restored_epoch(callbacks))
-        return _Net.of(candidate, compiled, learnt, prepare)
-
     def _take(self, trained: Trained, samples: Dataset, held_out: Any) -> None:
         """Takes a fit that was trained ahead.
 
@@ -438,27 +293,31 @@ class KerasEstimator(BaseEstimator):
         self.first_values_, self.dead_ = record.first_values, record.dead
         self._trained = trained, samples, held_out
 
-    def _built(self, trained: Trained, samples: Dataset, held_out: Any) -> _Net:
+    @property
+    def _alone(self) -> Alone:
+        """This estimator's fit by itself."""
+        return Alone(
+            type(self).__name__,
+            self._function,
+            self._python_params(),
+            int(self.seed),
+            target_scale=self._target_scale,
+            val=self._val,
+            callbacks=self._objects,
+        )
+
+    def _train(self, samples: Dataset) -> Net:
+        """Returns the net that is trained on samples; tells of its training."""
+        fitted = self._alone.train(samples)
+        self.history_, self.first_values_, self.dead_ = fitted.history, fitted.first_values, fitted.dead
+        return fitted.net
+
+    def _built(self, trained: Trained, samples: Dataset, held_out: Any) -> Net:
         """Returns the net of a fit that was trained ahead; it is trained again where no weights are kept."""
         with training():
             samples = self._with_held_out(samples, held_out)
             weights = trained.weights()
-            if weights is None:
-                return self._train(samples)
-            from kerasgrid.training.candidate import seeded
-
-            candidate = self._candidate(samples)
-            with seeded(model_seed(int(self.seed), self._job())):
-                compiled = candidate.compile()
-                compiled.model.set_weights(weights)
-                none = np.arange(0)
-                rows, _ = candidate.rows(Fold(0, np.arange(len(samples) - samples.n_held_out), none))
-                learnt = candidate.learnt(Fold(0, rows, none))
-            net = _Net.of(candidate, compiled, learnt, candidate.preparation())
-            model = net.compiled.model
-            if model.optimizer is not None and not model.optimizer.built:  # as it is after a fit, for pickle
-                model.optimizer.build(model.trainable_variables)
-            return net
+            return self._train(samples) if weights is None else self._alone.build(weights, samples)
 
     def stand_alone(self) -> None:
         """Builds the net that was trained ahead, and forgets with what it was."""
@@ -467,7 +326,7 @@ class KerasEstimator(BaseEstimator):
         self._ahead = self._trained = None
 
     @property
-    def _fitted(self) -> _Net:
+    def _fitted(self) -> Net:
         """The net, built once somebody asks for it."""
         check_is_fitted(self)
         if self._trained is not None and self._net is None:
@@ -585,7 +444,7 @@ class KerasEstimator(BaseEstimator):
             signature = signature or function_of(self._function)[1]
             params = own_params(params, signature)
             if fits:  # trains by them unless others are given
-                params = {**_loop_defaults(signature), **params}
+                params = {**loop_defaults(signature), **params}
         return {name: _python(value) for name, value in params.items()}
 
     def _python_params(self) -> dict[str, Any]:
@@ -608,83 +467,8 @@ class KerasEstimator(BaseEstimator):
         return self._own_params().get(CALLBACKS, [])
 
 
-def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
-    """Tells that pixels reach a net as they are, where its first layers do not scale them."""
-    if scales is False and (top := pixel_top(X)) is not None:
-        warn(
-            f"X holds pixels of 0 to {top:,}, which reach the net as they are, and nets learn better from "
-            f"small numbers: give X / {top}, or begin the model with keras.layers.Rescaling(1 / {top})."
-        )
-
-
-def _recipe_of(
-    model: Any, seed: int, target: Target, target_scale: str | None, val: float | int | None
-) -> Recipe:
-    """Returns what fits of a model function have in common, which are no search's."""
-    function, signature = function_of(model)
-    return Recipe(
-        model=function,
-        signature=signature,
-        base=str(Path.cwd()),
-        target=target,
-        objective="r2" if target.is_numbers else "accuracy",
-        seed=seed,
-        target_scale=target_scale,
-        val=val,
-        has_defaults=True,
-    )
-
-
-def function_of(model: Any) -> tuple[Callable[..., Any], Signature]:
-    """Returns a model function and its signature; that of a `build(hp)` holds the declared parameters."""
-    if isinstance(model, str):
-        model = load_function(parse_reference(model, Path.cwd()))
-    model = in_hand(model)
-    if is_built(model):
-        raise ModelError(f"what is given as the model function is {instead_of(model, 'model')}")
-    signature = signature_of(model)
-    if signature.style == "hp":
-        try:
-            hash(model)
-        except TypeError:  # of a HyperModel that cannot be hashed
-            signature = _declared.__wrapped__(model)
-        else:
-            signature = _declared(model)
-    if "model" in signature.names:
-        raise ModelError(
-            "the model function has a parameter 'model', but that names the model function itself here: "
-            "give the parameter another name."
-        )
-    return model, signature
-
-
-def _loop_defaults(signature: Signature) -> dict[str, int]:
-    """Returns `batch_size` and `epochs` as a HyperModel's own fit has them by default."""
-    found = {one.name: one.default for one in signature.parameters if one.name in ("batch_size", "epochs")}
-    return {name: int(default) for name, default in found.items() if default is not None}
-
-
-@lru_cache(maxsize=8)
-def _declared(function: Callable[..., Any]) -> Signature:
-    """Returns the signature of a `build(hp)`, which many models are built to tell."""
-    from kerasgrid.models.hyperparameters import hp_signature
-
-    return hp_signature(function)
-
-
 def _python(value: Any) -> Any:
     """Returns a NumPy scalar as Python's own, as ParameterGrid takes them out of arrays; keys as text."""
     if isinstance(value, Mapping):  # Keras's class_weight has labels for keys
         return {str(key): item for key, item in value.items()}
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _json_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns parameters as the JSON from which random keys come; an object counts by its kind alone."""
-
-    def kind(value: Any) -> Any:
-        if isinstance(value, np.ndarray | np.generic):
-            return value.tolist()
-        return getattr(value, "__qualname__", type(value).__qualname__)
-
-    return strict(json.loads(json.dumps(params, default=kind, skipkeys=True)))

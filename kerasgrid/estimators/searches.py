@@ -29,7 +29,8 @@ from kerasgrid.data.labels import is_one_hot, like_labels, look_like_numbers, ta
 from kerasgrid.driver.search import OnlyWarnings
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimators.ahead import FitsAhead
-from kerasgrid.estimators.base import KerasEstimator, function_of
+from kerasgrid.estimators.alone import function_of
+from kerasgrid.estimators.base import KerasEstimator
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
 from kerasgrid.estimators.regressor import KerasRegressor
 from kerasgrid.estimators.wrappers import wrapped

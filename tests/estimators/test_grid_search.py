@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import kerasgrid as kg
 from kerasgrid.errors import ConfigError, DataError, ModelError, TrialError
-from kerasgrid.estimators.base import _json_params
+from kerasgrid.estimators.alone import _json_params
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
 
 NAMES = np.array([f"digit {number}" for number in range(10)])
