@@ -531,6 +531,9 @@ def instead_of(value: Any, key: str) -> str:
     is_score = key == "search.objective" or key.startswith("search.scores[")
     if section in _SETTINGS and not is_score:
         return f"{a_kind}; a number, text, list or mapping holds."
+    last = key.rpartition(".")[2].partition("[")[0]
+    if last in ("optimizer", "loss") and (said := _compiled_with(value, last, is_of_keras)):
+        return f"{f'the function {value.__name__}' if inspect.isroutine(value) else a_kind}, {said}"
     if is_of_keras and callable(value) and hasattr(value, "__name__"):
         return f"the function {value.__name__}; its name holds: {value.__name__!r}."
     if inspect.isroutine(value):
@@ -544,6 +547,17 @@ def instead_of(value: Any, key: str) -> str:
         beside = f", and its arguments beside it as {owner}.NAME" if owner else ""
         return f"{a_kind}; its name holds, {kind!r}{beside}."
     return f"{a_kind}; a number, text, list or mapping holds."
+
+
+def _compiled_with(value: Any, owner: str, is_of_keras: bool) -> str | None:
+    """Returns how a model is trained by an optimizer or a loss that no name tells; None of others."""
+    has_config = callable(getattr(value, "get_config", None))
+    do = f"let the model function compile its model with it, model.compile({owner}=...)."
+    if not is_of_keras and (has_config or inspect.isroutine(value)):
+        return f"which is none of Keras's: {do}"
+    if has_config and isinstance(value.get_config().get("learning_rate"), Mapping):
+        return f"whose learning rate is a schedule: {do} Or give callbacks.learning_rate_scheduler."
+    return None
 
 
 def _owner(value: Any) -> str:

@@ -206,8 +206,20 @@ def test_all_places_of_the_vocabulary_are_there(tmp_path):
 class Adam:
     """As all objects of Keras, it has a config."""
 
+    __module__ = "keras.src.optimizers.adam"
+
+    def __init__(self, learning_rate=0.001):
+        self.learning_rate = learning_rate
+
     def get_config(self):
-        return {}
+        return {"learning_rate": self.learning_rate}
+
+
+class Focal(Adam):
+    pass
+
+
+def own_loss(y_true, y_pred): ...
 
 
 class EarlyStopping(Adam):
@@ -352,6 +364,24 @@ class Watch:
             "params",
             {"optimizer": Adam()},
             "an Adam; its name holds, 'Adam', and its arguments beside it as optimizer.NAME.",
+        ),
+        (
+            "params",
+            {"optimizer": Adam({"class_name": "CosineDecay"})},
+            "an Adam, whose learning rate is a schedule: let the model function compile its model with it, "
+            "model.compile(optimizer=...). Or give callbacks.learning_rate_scheduler.",
+        ),
+        (
+            "space",
+            {"loss": [own_loss]},
+            "the function own_loss, which is none of Keras's: let the model function compile its model with "
+            "it, model.compile(loss=...).",
+        ),
+        (
+            "params",
+            {"loss": Focal()},
+            "a Focal, which is none of Keras's: let the model function compile its model with it, "
+            "model.compile(loss=...).",
         ),
         (
             "space",

@@ -230,12 +230,18 @@ def mixing_labels(compiled: Compiled) -> Compiled:
     if compiled.target.is_numbers:
         return compiled
     if labels in {"sparse", "any"} and compiled.n_outputs > 1:
+        mixed = "that augment.mixup_alpha or augment.cutmix_alpha has mixed are shares of classes"
+        if model.loss is None:
+            raise ModelError(
+                f"{model.name}: its train_step takes class indices, and labels {mixed}: let it take one-hot "
+                "rows, as training: {labels: one_hot} says then."
+            )
         loss = keras.losses.get(only_loss(model.loss))
         name = loss_name(loss)
         if name != "sparse_categorical_crossentropy" or _ignores(loss):
             raise ModelError(
-                f"{model.name}: the loss {name} takes class indices, and labels that augment.mixup_alpha or "
-                "augment.cutmix_alpha has mixed are shares of classes: take categorical_crossentropy."
+                f"{model.name}: the loss {name} takes class indices, and labels {mixed}: take "
+                "categorical_crossentropy."
             )
         settings = {**compile_arguments(model), "jit_compile": model.jit_compile}
         model.compile(**{**settings, "optimizer": model.optimizer, "loss": _one_hot_loss(loss)})

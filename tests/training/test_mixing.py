@@ -166,9 +166,21 @@ def test_numbers_stay_as_they_are_and_labels_are_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("loss", "labels"),
-    [(losses.CategoricalGeneralizedCrossEntropy(), "sparse"), (lambda y, outputs: ops.sum(outputs), "any")],
+    ("loss", "labels", "what"),
+    [
+        (
+            losses.CategoricalGeneralizedCrossEntropy(),
+            "sparse",
+            "the loss cat.* takes .*: take categorical_c",
+        ),
+        (lambda y, outputs: ops.sum(outputs), "any", "the loss .* takes class .*: take categorical_c"),
+        (
+            None,
+            "sparse",
+            "its train_step takes class .*: let it take one-hot rows, as training: {labels: one",
+        ),
+    ],
 )
-def test_a_loss_of_class_indices_alone_is_refused(loss, labels):
-    with pytest.raises(ModelError, match="takes class indices, and labels that augment"):
+def test_a_loss_of_class_indices_alone_is_refused(loss, labels, what):
+    with pytest.raises(ModelError, match=what):
         mixing_labels(Compiled(net(loss), labels, 3, False, classes_of(3)))
