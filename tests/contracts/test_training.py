@@ -296,11 +296,8 @@ CASES = {
         data=inputs,
     ),
 }
-ON_JAX = {
-    "test fold and label smoothing",
-    "numbers of a table, and weights",
-    "several inputs",
-}
+ON_JAX = {"numbers of a table, and weights"}
+"""Images are trained on there both ways in test_moving."""
 
 
 class Trained:

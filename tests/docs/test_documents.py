@@ -371,12 +371,12 @@ PLANNED = {
 }
 """Pages on which fits there are, where, for how long and what is told of them: their searches train nothing.
 
-The models are those of README, which trains for real; `kerasgrid fit` does here, too.
+The models are those of README, which trains for real.
 """
 BUILT = "docs/guides/own-model.md"
 """The page whose models are functions of its own: they are built, and the programs of their fits lifted."""
-FITTED = "docs/guides/after-the-search.md"
-"""The page with many models of README's search: each is the one that was trained there."""
+FITTED = {f"docs/guides/{name}.md" for name in ("after-the-search", "batch-norm", "first-search", "kaggle")}
+"""Pages whose fits give the model that README's did: it trains for real, and the pages of tables and Python."""
 FOR_FILE = re.compile(r"(?<![\w/])[\w./-]+\.(?:csv|html|ipynb|keras|tensorboard|yaml)\b")
 """A file that is named beside a command, which reads or writes it."""
 FEWER = {"--epochs": "1", "--max-trials": "1", "--seeds": "1", "--top": "2", "--trials": "1"}
@@ -449,8 +449,8 @@ def test_a_page_can_be_followed(page, request, tmp_path, monkeypatch):
         (folder / "grid.yaml").unlink()
     if page in PLANNED:
         train_nothing(monkeypatch, builds=page == BUILT)
-    if page == FITTED:
-        best = folder / "results/grid/best.keras"
+    if page in FITTED:
+        best = request.getfixturevalue("searched") / "results/grid/best.keras"
         monkeypatch.setattr(fitting, "train_final", functools.partial(fake_train_final, model=best))
     ask_in_this_process(monkeypatch)
     monkeypatch.chdir(folder)
