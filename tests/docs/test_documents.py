@@ -376,7 +376,7 @@ The models are those of README, which trains for real.
 BUILT = "docs/guides/own-model.md"
 """The page whose models are functions of its own: they are built, and the programs of their fits lifted."""
 FITTED = {f"docs/guides/{name}.md" for name in ("after-the-search", "batch-norm", "first-search", "kaggle")}
-"""Pages whose fits give the model that README's did: it trains for real, and the pages of tables and Python."""
+"""Pages whose fits give the model of README's; those of README, of tables and of Python train for real."""
 FOR_FILE = re.compile(r"(?<![\w/])[\w./-]+\.(?:csv|html|ipynb|keras|tensorboard|yaml)\b")
 """A file that is named beside a command, which reads or writes it."""
 FEWER = {"--epochs": "1", "--max-trials": "1", "--seeds": "1", "--top": "2", "--trials": "1"}
