@@ -242,6 +242,7 @@ class FitsAhead:
                 each for itself.
 
         Raises:
+            RefusedError: No candidate's model can be built.
             KeyboardInterrupt: It was asked to stop. What was trained of a run with a name is kept.
         """
         folds = tuple(Fold(place, *map(_rows, split)) for place, split in enumerate(splits))
@@ -253,10 +254,17 @@ class FitsAhead:
         for place, estimator in enumerate(estimators):
             grouped.setdefault(_owned(estimator), []).append(place)
         found: dict[int, list[Told | Failed]] = {}
+        refused: list[RefusedError] = []
         for own, places in grouped.items():
             members = [estimators[place] for place in places]
-            told = self._train(own, members, replace(self._read, folds=folds), self._observer, longest)
+            try:
+                told = self._train(own, members, replace(self._read, folds=folds), self._observer, longest)
+            except RefusedError as error:
+                refused.append(error)
+                told = [[Failed(_identity_of(one), fold.train, error) for fold in folds] for one in members]
             found |= dict(zip(places, told, strict=True))
+        if len(refused) == len(grouped):
+            raise refused[0]
         self._queue = deque(
             found[place][split] for place, split in product(range(len(candidates)), range(len(splits)))
         )
@@ -281,7 +289,7 @@ class FitsAhead:
             return None
         found = self._queue.popleft()
         if isinstance(found, Failed):
-            raise found.error
+            raise found.error.with_traceback(None)  # that of where it was trained tells nothing here
         return found
 
     def _are(self, samples: Dataset, rows: np.ndarray) -> bool:
@@ -316,20 +324,19 @@ class FitsAhead:
         observer: Observer,
         longest: int | None = None,
     ) -> list[list[Told | Failed]]:
-        """Trains estimators with the same function and seed; returns each one's fits."""
+        """Trains estimators with the same function and seed; returns each one's fits.
+
+        Raises:
+            RefusedError: None of the models can be built.
+        """
         params = [json.loads(json.dumps(estimator._python_params())) for estimator in estimators]
         until = {one["epochs"] for one in params if "epochs" in one} if longest is not None else set()
-        try:
-            session = self._session(own, params, read, observer, longest)
-            rung = None
-            if longest is not None and len(until) == 1 and self._may_go_on(session, params):
-                rung = until.pop()
-                params = [{**one, "epochs": longest} for one in params]
-            trials = session.train(Proposal(params, rung))
-        except RefusedError as error:  # none of the models can be built
-            return [
-                [Failed(_identity_of(one), fold.train, error) for fold in read.folds] for one in estimators
-            ]
+        session = self._session(own, params, read, observer, longest)
+        rung = None
+        if longest is not None and len(until) == 1 and self._may_go_on(session, params):
+            rung = until.pop()
+            params = [{**one, "epochs": longest} for one in params]
+        trials = session.train(Proposal(params, rung))
         if trials is None:
             raise KeyboardInterrupt
         session.is_finished = True

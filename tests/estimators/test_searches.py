@@ -17,7 +17,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 import kerasgrid as kg
 from kerasgrid.data.inputs import Rows, in_rows
-from kerasgrid.errors import ChangedError, DataError
+from kerasgrid.errors import ChangedError, DataError, RefusedError
 from kerasgrid.estimators.ahead import FitsAhead
 from kerasgrid.training.wave import Wave
 
@@ -322,3 +322,15 @@ def test_fit_takes_what_keras_s_own_does(digits, trained):
     assert plain.history_["loss"] == pytest.approx(found.history_["loss"], rel=1e-5)
     with pytest.raises(DataError, match=r"^validation_data: has samples of \(3,\), and X and y of \(64,\)"):
         plain.fit(*given, validation_data=(held_out[0][:, :3], held_out[1]))
+
+
+def test_a_function_that_builds_nothing_is_told_before_anything_is_trained(digits, trained):
+    def build(input_shape, n_classes, units):
+        return units / (units - units)
+
+    with pytest.raises(
+        RefusedError,
+        match=r"^config, model: \S*test_searches\.py:\d+, build: ZeroDivisionError: division by zero$",
+    ):
+        kg.GridSearchCV(build, {"units": [1, 2], "epochs": [1]}, cv=2).fit(*digits)
+    assert trained == []
