@@ -89,6 +89,7 @@ def test_the_cause_is_what_went_wrong_without_where_in_a_graph(text, told):
         ("import keras\nx = keras.layers.Embedding(10, 2)\ny = keras.layers.Dense(3)", 2),
         ("from keras.layers import Embedding\na = [\n    Embedding(10, 2)]", 3),
         ("a = Embedding(10, 2)\nb = Embedding(10, 3)", None),
+        ("a = Embedding(10, 2)\ndef build(n):\n    return Embedding(10, 3)", 3),
         ("a = Dense(3)", None),
         ("no Python", None),
     ],
@@ -96,4 +97,4 @@ def test_the_cause_is_what_went_wrong_without_where_in_a_graph(text, told):
 def test_the_line_of_the_layer_in_which_an_error_arose(source, line, tmp_path):
     path = tmp_path / "net.py"
     path.write_text(source)
-    assert layer_line(ValueError(GRAPH), path) == line
+    assert layer_line(ValueError(GRAPH), path, "build") == line

@@ -408,15 +408,16 @@ _LINES_OF_GRAPH = re.compile(r'^ *File "([^"\n]+)", line (\d+)', re.MULTILINE)
 _NODE = re.compile(r"(?:node |\{\{node )([\w/.]+)")
 
 
-def layer_line(error: BaseException, path: Path) -> int | None:
+def layer_line(error: BaseException, path: Path, function: str = "") -> int | None:
     """Returns the line of a Python file that makes the layer in whose part of a graph an error arose.
 
-    TensorFlow tells of a node such as `functional_1/embedding_1/GatherV2`. None where it is not one line that
-    makes a layer of that name.
+    TensorFlow tells of a node such as `functional_1/embedding_1/GatherV2`. None where it is not one line, of
+    the file or of the function, that makes a layer of that name.
 
     Args:
         error: As TensorFlow raises it.
         path: The model function's file.
+        function: Its name.
     """
     node = _NODE.search(str(error))
     if node is None:
@@ -426,9 +427,12 @@ def layer_line(error: BaseException, path: Path) -> int | None:
         tree = parse_source(path, path.name)
     except ModelError:
         return None
-    calls = [found for found in ast.walk(tree) if isinstance(found, ast.Call)]
-    lines = [call.lineno for call in calls if _as_layer(call.func) in parts]
-    return lines[0] if len(lines) == 1 else None
+    for part in (tree, definition(tree, function)):
+        calls = [found for found in ast.walk(part) if isinstance(found, ast.Call)] if part else []
+        lines = [call.lineno for call in calls if _as_layer(call.func) in parts]
+        if len(lines) == 1:
+            return lines[0]
+    return None
 
 
 def _as_layer(called: ast.expr) -> str | None:

@@ -28,7 +28,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.thresholds import Chooser, apart
 from kerasgrid.keras_names import METRICS
 from kerasgrid.machine import mapped_bytes, peak_memory_bytes
-from kerasgrid.models.building import file_of
+from kerasgrid.models.building import file_of, name_of
 from kerasgrid.models.endings import make_metrics
 from kerasgrid.models.keras_private import built_metrics
 from kerasgrid.models.loading import load_function
@@ -376,8 +376,8 @@ def _layers_line(recipe: Recipe, error: Exception) -> tuple[str, int] | None:
     """Returns the line of the model function's file that makes the layer in which an error arose."""
     model = recipe.model
     if isinstance(model, ModelReference):
-        file = None if model.kind == "built_in" else model.file
+        file, name = None if model.kind == "built_in" else model.file, model.function
     else:
-        file = None if (found := file_of(model)) is None else Path(found)
-    line = None if file is None or not file.is_file() else layer_line(error, file)
+        file, name = None if (found := file_of(model)) is None else Path(found), name_of(model)
+    line = None if file is None or not file.is_file() else layer_line(error, file, name)
     return None if line is None else (str(file), line)
