@@ -38,6 +38,7 @@ class Draft:
         function: The model function, where the config holds one.
         notes: What is to be told of it.
         scorers: Functions that score, where the config holds some, by what it calls them instead.
+        is_named: Whether somebody has named the search; a file has a name.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Draft:
     function: Callable[..., Any] | None
     notes: tuple[str, ...] = ()
     scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    is_named: bool = True
 
     @property
     def functions(self) -> tuple[Callable[..., Any], ...]:
@@ -128,7 +130,8 @@ def written_draft(
     given, scorers, refused = _with_scorers_named(given)
     config, faults = config_from_dict(given, overrides)
     report = _report(source, config, [*refused, *faults], {}, overrides)
-    return Draft(config, report, base or Path.cwd(), function, scorers=scorers)
+    is_named = "name" in given or any(one.startswith("name=") for one in overrides)
+    return Draft(config, report, base or Path.cwd(), function, scorers=scorers, is_named=is_named)
 
 
 def _with_scorers_named(
@@ -184,4 +187,4 @@ def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None)
     report = FaultReport(
         draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags
     )
-    return Draft(config, report, draft.base, None, tuple(notes), draft.scorers)
+    return Draft(config, report, draft.base, None, tuple(notes), draft.scorers, draft.is_named)

@@ -127,14 +127,23 @@ def check_journal(paths: RunPaths) -> None:
         )
 
 
-def is_begun_otherwise(prepared: Prepared, paths: RunPaths) -> bool:
-    """Tells whether a run's folder is of another search that has trained, and of which no fit has finished.
+def why_another(prepared: Prepared, paths: RunPaths, is_named: bool) -> str:
+    """Returns in words why a run that is there gives way to a search that began otherwise; empty where it stays.
+
+    One that has trained does where no fit has finished, and any does to a search that nobody has named: its
+    name tells nothing, as in a notebook that searches again with other data.
 
     Raises:
         JournalError: The journal is damaged.
     """
-    has_begun = paths.journal.exists() and any(paths.checkpoints)
-    return has_begun and is_superseded(prepared, paths, *read(paths.journal, check_line))
+    has_begun = paths.journal.exists()
+    if not has_begun or (is_named and not any(paths.checkpoints)):
+        return ""
+    begun = read(paths.journal, check_line)
+    if not is_named and has_results(begun[1]):
+        return ", which began otherwise," if _changes(prepared, *begun)[0] else ""
+    is_nothing = any(paths.checkpoints) and is_superseded(prepared, paths, *begun)
+    return ", of which no fit had finished and which began otherwise," if is_nothing else ""
 
 
 def _change(key: str, before: Any, now: Any) -> str:

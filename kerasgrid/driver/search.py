@@ -23,7 +23,7 @@ from kerasgrid.config.sections import MOST_WORKERS
 from kerasgrid.console import warn
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.driver.budget import Budget, remember
-from kerasgrid.driver.identity import check_journal, is_begun_otherwise
+from kerasgrid.driver.identity import check_journal, why_another
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.run import Run
 from kerasgrid.engines import ENGINES
@@ -182,7 +182,7 @@ def opened(
             prepared = replace(prepared, warnings=prepared.warnings + told)
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
-        _make_room(prepared, paths, fresh, observer)
+        _make_room(prepared, paths, fresh, observer, is_named=draft.is_named)
         lock = stack.enter_context(FolderLock(paths.lock, paths.heartbeat))
         run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
         threads = threads_of(draft)
@@ -206,7 +206,9 @@ class OnlyWarnings(Observer):
         warn(text)
 
 
-def _make_room(prepared: Prepared, paths: RunPaths, fresh: bool, observer: Observer) -> None:
+def _make_room(
+    prepared: Prepared, paths: RunPaths, fresh: bool, observer: Observer, *, is_named: bool = True
+) -> None:
     """Moves an old run aside that is not gone on with.
 
     Raises:
@@ -214,13 +216,13 @@ def _make_room(prepared: Prepared, paths: RunPaths, fresh: bool, observer: Obser
     """
     if (fresh and paths.json.exists()) or paths.journal.exists():
         with FolderLock(paths.lock, paths.heartbeat) as lock:
-            is_other = not fresh and is_begun_otherwise(prepared, paths)
-            if not (fresh or is_other):
+            why = "" if fresh else why_another(prepared, paths, is_named)
+            if not (fresh or why):
                 return
             lock.let_rename()
             if (aside := move_aside(paths)) is not None:
-                why = ", of which no fit had finished and which began otherwise," if is_other else ""
-                observer.note(f"The old run{why} is now {aside.folder}.")
+                tell = observer.note if is_named else observer.warn
+                tell(f"The old run{why} is now {aside.folder}.")
 
 
 def _refuse_to_retry(engine: str) -> None:

@@ -493,6 +493,25 @@ def test_what_has_no_finished_fit_binds_nothing_but_its_name(tmp_path, monkeypat
         search(config(), results=tmp_path / "a")
 
 
+def test_a_search_that_nobody_has_named_moves_one_that_began_otherwise_aside(tmp_path):
+    def found(**changes):
+        notes = Notes()
+        told = config(**changes)
+        del told["name"]
+        results = search(told, results=tmp_path, observer=notes)
+        return results, [text for text in notes.texts if "began otherwise" in text]
+
+    first, told = found()
+    assert told == []
+    assert found(space={"dropout": [0.2, 0.4, 0.6]})[1] == []  # goes on
+    other, told = found(search={"folds": 4})
+    assert told == [f"The old run, which began otherwise, is now {tmp_path}/search.1."]
+    assert len(other.trials[0]["folds"]) == 4
+    assert Results.load(tmp_path / "search.1.json").trials[0]["folds"] == first.trials[0]["folds"]
+    with pytest.raises(ChangedError, match="this search began otherwise"):
+        search(config(name="search"), results=tmp_path)
+
+
 @pytest.mark.parametrize("is_mended", [True, False])
 def test_a_kill_while_another_search_takes_a_name_leaves_one_of_them(tmp_path, monkeypatch, is_mended):
     none_built(tmp_path, monkeypatch)
