@@ -128,7 +128,7 @@ def check_journal(paths: RunPaths) -> None:
 
 
 def why_another(prepared: Prepared, paths: RunPaths, is_named: bool) -> str:
-    """Returns in words why a run that is there gives way to a search that began otherwise; empty where it stays.
+    """Returns in words why a run gives way to a search that began otherwise; empty where it stays.
 
     One that has trained does where no fit has finished, and any does to a search that nobody has named: its
     name tells nothing, as in a notebook that searches again with other data.
