@@ -8,7 +8,8 @@ import pickle
 import pytest
 
 from kerasgrid.errors import ConfigError, Fault, KerasgridError, RunError, cause, speaking_of_flags
-from kerasgrid.models.source import layer_line
+from kerasgrid.models import source
+from kerasgrid.models.source import layer_line, users_line
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,16 @@ def test_the_cause_is_what_went_wrong_without_where_in_a_graph(text, told):
     assert cause(ValueError(text)) == told
 
 
+def test_the_user_s_own_line_of_a_graph_is_no_line_of_what_called_this_package(tmp_path):
+    script, loss = tmp_path / "script.py", tmp_path / "loss.py"
+    for path in (script, loss):
+        path.write_text("")
+    frames = [(script, 12), (source.__file__, 3), (loss, 4), ("/usr/lib/python3.11/site-packages/k.py", 5)]
+    text = "".join(f'  File "{path}", line {line}, in f\n\n' for path, line in frames)
+    assert users_line(ValueError(text)) == (str(loss), 4)
+    assert users_line(ValueError(text.replace(str(loss), "/no/such/file.py"))) is None
+
+
 @pytest.mark.parametrize(
     ("source", "line"),
     [
@@ -90,6 +101,7 @@ def test_the_cause_is_what_went_wrong_without_where_in_a_graph(text, told):
         ("from keras.layers import Embedding\na = [\n    Embedding(10, 2)]", 3),
         ("a = Embedding(10, 2)\nb = Embedding(10, 3)", None),
         ("a = Embedding(10, 2)\ndef build(n):\n    return Embedding(10, 3)", 3),
+        ("a = Embedding(10, 2)\nb = Functional()", 1),
         ("a = Dense(3)", None),
         ("no Python", None),
     ],

@@ -410,12 +410,11 @@ class FitsAhead:
         record = state.ended.get(job.id) or state.waiting[job.id]
         if record.error is not None:
             message, _, file = record.error["message"].removeprefix(f"{job}: ").partition(AT_LENGTH)
-            error = _error_of(
-                record.error["type"], f"{message}{AT_LENGTH}{file}" if self._is_kept else message
-            )
-            if file and not self._is_kept:  # which is gone with the run
-                error.add_note(paths.error(*job.id).read_text(encoding="utf-8", errors="replace"))
-            return Failed(params, fold.train, error)
+            if file:  # which goes with the run
+                message += (
+                    f"{AT_LENGTH}{file}" if self._is_kept else ". With name=, all that it said is kept."
+                )
+            return Failed(params, fold.train, _error_of(record.error["type"], message))
         files = [(paths.prediction(*job.id), fold.test)]
         files += [(paths.trained(*job.id), fold.train)] if session.recipe.keeps_trained else []
         if rung is not None:  # what it says later takes their place

@@ -21,7 +21,7 @@ from kerasgrid.config.augment import faults_of_augment
 from kerasgrid.console import warn
 from kerasgrid.data.encoding import Encoder
 from kerasgrid.data.statistics import pixel_top
-from kerasgrid.errors import ConfigError, Fault, ModelError
+from kerasgrid.errors import ConfigError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.loading import load_function
@@ -112,6 +112,10 @@ class Alone:
 
         Args:
             samples: To train on, and behind them those that are held out, on which `val_*` is measured.
+
+        Raises:
+            ConfigError: The parameters do not go with the samples.
+            TrialError: The loss is NaN, or what a backend has filled pages with.
         """
         import keras
 
@@ -122,6 +126,7 @@ class Alone:
         from kerasgrid.training.job import initialize
         from kerasgrid.training.loop import adapt, check_logs
         from kerasgrid.training.moving import Counted
+        from kerasgrid.training.scoring import is_long, told
 
         X, seed, job = samples.images, self.seed, self._job
         candidate = self._candidate(samples)
@@ -168,22 +173,27 @@ class Alone:
                 on_test_end=lambda logs=None: measured.close(),
             )
             after = keras.callbacks.LambdaCallback(on_epoch_begin=settle, on_epoch_end=settle)
-            with batches, validation or nullcontext():
-                history = model.fit(
-                    batches,
-                    epochs=route.epochs,
-                    shuffle=False,
-                    verbose=0,
-                    validation_data=validation,
-                    callbacks=[hooks, *callbacks, after],
-                )
+            try:
+                with batches, validation or nullcontext():
+                    history = model.fit(
+                        batches,
+                        epochs=route.epochs,
+                        shuffle=False,
+                        verbose=0,
+                        validation_data=validation,
+                        callbacks=[hooks, *callbacks, after],
+                    )
+            except Exception as error:
+                if not is_long(error):
+                    raise
+                raise TrialError(told(candidate.recipe, error)) from None  # whose text fills pages
         counted.settle(updates)  # early stopping may have put back those of its best epoch
         first_values = counted.first_values
         if candidate.is_debiased:
             counted.debias()
-        told = {name: [float(value) for value in values] for name, values in history.history.items()}
-        dead = find_reason(callbacks, None, len(told["loss"]), restored_epoch(callbacks))
-        return Fitted(Net.of(candidate, compiled, learnt, prepare), told, first_values, dead)
+        measures = {name: [float(value) for value in values] for name, values in history.history.items()}
+        dead = find_reason(callbacks, None, len(measures["loss"]), restored_epoch(callbacks))
+        return Fitted(Net.of(candidate, compiled, learnt, prepare), measures, first_values, dead)
 
     def build(self, weights: Sequence[np.ndarray], samples: Dataset) -> Net:
         """Returns the net that was trained elsewhere.

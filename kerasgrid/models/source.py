@@ -411,8 +411,8 @@ _NODE = re.compile(r"(?:node |\{\{node )([\w/.]+)")
 def layer_line(error: BaseException, path: Path, function: str = "") -> int | None:
     """Returns the line of a Python file that makes the layer in whose part of a graph an error arose.
 
-    TensorFlow tells of a node such as `functional_1/embedding_1/GatherV2`. None where it is not one line, of
-    the file or of the function, that makes a layer of that name.
+    TensorFlow tells of a node such as `sequential_1/embedding_1/GatherV2`, from the outermost model in. None
+    where it is not one line, of the file or of the function, that makes a layer of such a name.
 
     Args:
         error: As TensorFlow raises it.
@@ -422,16 +422,18 @@ def layer_line(error: BaseException, path: Path, function: str = "") -> int | No
     node = _NODE.search(str(error))
     if node is None:
         return None
-    parts = {re.sub(r"(_\d+)+$", "", part) for part in node[1].split("/")[:-1]}
+    parts = [re.sub(r"(_\d+)+$", "", part) for part in node[1].split("/")[:-1]]
     try:
         tree = parse_source(path, path.name)
     except ModelError:
         return None
-    for part in (tree, definition(tree, function)):
-        calls = [found for found in ast.walk(part) if isinstance(found, ast.Call)] if part else []
-        lines = [call.lineno for call in calls if _as_layer(call.func) in parts]
-        if len(lines) == 1:
-            return lines[0]
+    places = [place for place in (tree, definition(tree, function)) if place is not None]
+    calls = [[found for found in ast.walk(place) if isinstance(found, ast.Call)] for place in places]
+    for part in reversed(parts):
+        for of_place in calls:
+            lines = [call.lineno for call in of_place if _as_layer(call.func) == part]
+            if len(lines) == 1:
+                return lines[0]
     return None
 
 
@@ -456,11 +458,14 @@ def users_line(error: BaseException) -> tuple[str, int] | None:
     """Returns the file and the last line of the user's own code that an error passed through; None for none.
 
     That is what is neither this package, nor installed, nor Python's own library. A graph of TensorFlow's was
-    made before it failed: its error tells in its text where.
+    made before it failed: its error tells in its text where, from the program that called this package on.
     """
-    others = (os.path.join(Path(__file__).resolve().parents[1], ""), *_installed())
+    own = os.path.join(Path(__file__).resolve().parents[1], "")
+    others = (own, *_installed())
+    graph = [(file, int(line)) for file, line in _LINES_OF_GRAPH.findall(str(error))]
+    of_own = [place for place, (file, _) in enumerate(graph) if os.path.realpath(file).startswith(own)]
     found = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    found += [(file, int(line)) for file, line in _LINES_OF_GRAPH.findall(str(error))]
+    found += graph[of_own[-1] :] if of_own else graph
     for name, line in reversed(found):
         file = os.path.realpath(name)
         if line is not None and os.path.isfile(file) and not file.startswith(others):

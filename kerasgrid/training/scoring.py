@@ -354,22 +354,30 @@ def _describe(recipe: Recipe, job: Job, error: Exception) -> dict[str, str]:
 
     What it said at length is written to a file of the run's, and the message says to which.
     """
-    message = cause(error) or "no message"
-    where = None if isinstance(error, KerasgridError) else users_line(error) or _layers_line(recipe, error)
-    if where is not None:  # a callback of the user's own, say
-        message = f"{shown_path(where[0])}:{where[1]}, {type(error).__name__}: {message}"
-    if is_out_of_memory(error):
-        message = f"out of memory: {message}"
+    message = told(recipe, error)
     message = message if message.startswith(str(job)) else f"{job}: {message}"
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST - 3]}..."
-    whole = str(error)
-    if len(whole) > _LONGEST and not isinstance(error, KerasgridError):
+    if is_long(error):
         text = "".join(traceback.format_exception(error))
         kept = recipe.paths.error(*job.id)
         write_atomic(kept, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
         message = f"{message.rstrip('.')}{AT_LENGTH}{shown_path(kept)}"
     return {"type": type(error).__name__, "message": message}
+
+
+def is_long(error: Exception) -> bool:
+    """Tells whether an error that is not kerasgrid's says more than a message has room for."""
+    return len(str(error)) > _LONGEST and not isinstance(error, KerasgridError)
+
+
+def told(recipe: Recipe, error: Exception) -> str:
+    """Returns an error's cause with the user's own line."""
+    message = cause(error) or "no message"
+    where = None if isinstance(error, KerasgridError) else users_line(error) or _layers_line(recipe, error)
+    if where is not None:  # a callback of the user's own, say
+        message = f"{shown_path(where[0])}:{where[1]}, {type(error).__name__}: {message}"
+    return f"out of memory: {message}" if is_out_of_memory(error) else message
 
 
 def _layers_line(recipe: Recipe, error: Exception) -> tuple[str, int] | None:
