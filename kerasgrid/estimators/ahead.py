@@ -40,13 +40,14 @@ from kerasgrid.errors import (
     ChangedError,
     ConfigError,
     KerasgridError,
+    ModelError,
     RefusedError,
     TrialError,
 )
-from kerasgrid.estimators.base import KerasEstimator
+from kerasgrid.estimators.base import KerasEstimator, training
 from kerasgrid.estimators.wrappers import VALIDATION
 from kerasgrid.executors import Executor
-from kerasgrid.planning.workers import lent_executor
+from kerasgrid.planning.workers import MAX_PROBES, lent_executor
 from kerasgrid.records import Dataset, Fold, FoldRecord, Job
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
@@ -221,6 +222,26 @@ class FitsAhead:
             if self.samples.table is not None and self._table_of(train) != self.samples.table:
                 return f"split {place} trains on rows of which columns look otherwise than in all"
         return None
+
+    def check_some_build(self, candidates: Sequence[Mapping[str, Any]]) -> None:
+        """Builds candidates' models until one can be built, where each is trained when it is asked for.
+
+        Args:
+            candidates: Parameters by name.
+
+        Raises:
+            ConfigError, ModelError: What the first one fails by; so do all others, or as many as are tried.
+        """
+        failed: list[ConfigError | ModelError] = []
+        for params in candidates[:MAX_PROBES]:
+            try:
+                with training():
+                    self._of(params)._alone.check(self.samples)
+            except (ConfigError, ModelError) as error:
+                failed.append(error)
+            else:
+                return
+        raise failed[0]
 
     def _table_of(self, rows: np.ndarray) -> Any:
         """Returns what the columns of some rows are, as a fit by itself reads them."""

@@ -217,6 +217,18 @@ class Alone:
             model.optimizer.build(model.trainable_variables)
         return net
 
+    def check(self, samples: Dataset) -> None:
+        """Builds what would be trained on samples.
+
+        Raises:
+            ConfigError: The parameters do not go with the samples.
+            ModelError: The model function does not build a model for them.
+        """
+        from kerasgrid.training.candidate import seeded
+
+        with seeded(model_seed(self.seed, self._job)):
+            self._candidate(samples).compile()
+
     def _candidate(self, samples: Dataset) -> Candidate:
         """Returns what is trained on some samples, once its parameters are found to go with them.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from typing import Any, Self
@@ -33,7 +34,7 @@ from kerasgrid.estimators.alone import function_of
 from kerasgrid.estimators.base import KerasEstimator
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
 from kerasgrid.estimators.regressor import KerasRegressor
-from kerasgrid.estimators.wrappers import wrapped
+from kerasgrid.estimators.wrappers import VAL, wrapped
 from kerasgrid.jobs.objective import find_objective, objective_fault, scores_numbers
 from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.records import Target
@@ -50,6 +51,8 @@ _OWN_CONSTRAINTS = {
 }
 _OF_FIT = {"_own", "_ahead", "_split"}
 """What is there while a search is fitted, and no longer."""
+_OF_GRID = re.compile(r"^(space(\[\d+\])?|params)\.")
+"""Where a run has what is searched."""
 _CLASSIFIERS = "accuracy"
 _REGRESSORS = "neg_root_mean_squared_error"
 """What a run's own table scores by, whatever scikit-learn does."""
@@ -213,14 +216,32 @@ class _ModelSearch(BaseSearchCV):
                     f"{type(self).__name__}: fits are trained one by one, by Keras's own fit: {reason}.{lost}"
                 )
                 ahead.is_used = False
+                ahead.check_some_build(candidates)
                 return evaluate_candidates(*told, more_results, **context)
-            ahead.train(candidates, splits, self.max_resources_ if by_epochs else None)
+            try:
+                ahead.train(candidates, splits, self.max_resources_ if by_epochs else None)
+            except ConfigError as error:
+                raise self._as_called(error) from None
             results = evaluate_candidates(*told, more_results, **context)
             times = ahead.fit_times if not len(times) else np.concatenate([times, ahead.fit_times])
             results["mean_fit_time"], results["std_fit_time"] = times.mean(axis=1), times.std(axis=1)
             return results
 
         super()._run_search(evaluate, **context)
+
+    def _as_called(self, error: ConfigError) -> ConfigError:
+        """Returns faults of a run, which is as a grid.yaml, by what the caller of `fit` has given."""
+        grid = "param_distributions" if self._is_drawn else "param_grid"
+        paths = {"model": "estimator", "search.val": VAL}
+        faults = [
+            replace(
+                fault,
+                path=paths.get(fault.path, _OF_GRID.sub(f"{grid}.", fault.path)),
+                message=fault.message.replace("search.val", VAL),
+            )
+            for fault in error.faults
+        ]
+        return type(error)(faults, type(self).__name__)
 
     def _scores_predictions(self) -> bool:
         """Tells whether all scores are of what is said of held-out samples, and of nothing else of a fit."""

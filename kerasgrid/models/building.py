@@ -266,9 +266,16 @@ def _check_model(name: str, model: keras.Model, form: Form, target: Target) -> N
     need, end = f"{n} classes need", "n_classes"
     if target.is_numbers:
         need, end = "one number needs" if n == 1 else f"{n} numbers need", "n_outputs"
+    may_be_numbers = target.kind == "classes" and all(isinstance(value, int) for value in target.classes)
+    are_numbers = (
+        " Or, where these are numbers to predict and no classes, say so: by data.target, or in Python by "
+        "y.astype(float)."
+        if output == (None, 1) and may_be_numbers
+        else ""
+    )
     raise ModelError(
         f"{name}: the model's output is {output}, but {need} {' or '.join(map(str, wanted))}. End it with "
-        f"Dense({end})."
+        f"Dense({end}).{are_numbers}"
     )
 
 

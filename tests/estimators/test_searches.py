@@ -17,7 +17,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 import kerasgrid as kg
 from kerasgrid.data.inputs import Rows, in_rows
-from kerasgrid.errors import ChangedError, DataError, RefusedError, TrialError
+from kerasgrid.errors import ChangedError, DataError, ModelError, RefusedError, TrialError
 from kerasgrid.estimators.ahead import FitsAhead
 from kerasgrid.training.wave import Wave
 
@@ -328,10 +328,8 @@ def test_a_function_that_builds_nothing_is_told_before_anything_is_trained(digit
     def build(input_shape, n_classes, units):
         return units / (units - units)
 
-    with pytest.raises(
-        RefusedError,
-        match=r"^config, model: \S*test_searches\.py:\d+, build: ZeroDivisionError: division by zero$",
-    ):
+    told = r"\S*test_searches\.py:\d+, build: ZeroDivisionError: division by zero"
+    with pytest.raises(RefusedError, match=f"^GridSearchCV, estimator: {told}$"):
         kg.GridSearchCV(build, {"units": [1, 2], "epochs": [1]}, cv=2).fit(*digits)
     assert trained == []
 
@@ -354,3 +352,21 @@ def test_an_error_that_fills_pages_is_told_by_its_cause(digits):
         kg.KerasClassifier(build, epochs=1).fit(X, y)
     with pytest.raises(TrialError, match=rf"{told}\. With name=, all that it said is kept\.$"):
         kg.GridSearchCV(build, {"epochs": [1]}, cv=2, error_score="raise").fit(X, y)
+
+
+def test_faults_of_a_run_are_told_by_what_its_caller_has_given(digits):
+    def compiled(input_shape, n_classes, units=4):
+        model = build(input_shape, n_classes, units)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    with pytest.raises(RefusedError, match=r"^GridSearchCV, param_grid\.loss: .*"):
+        kg.GridSearchCV(compiled, {"loss": ["mse"], "epochs": [1]}, cv=2).fit(*digits)
+
+    def number(input_shape):
+        return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(1)])
+
+    X, y = digits[0], np.arange(len(digits[0]))
+    told = r"the model's output is \(None, 1\), but 150 classes need .* in Python by y\.astype\(float\)\.$"
+    with pytest.warns(UserWarning, match="trained one by one"), pytest.raises(ModelError, match=told):
+        kg.GridSearchCV(number, {"epochs": [1]}, cv=ShuffleSplit(1, random_state=0)).fit(X, y)
