@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import keras
@@ -17,8 +16,8 @@ from kerasgrid.models.inputs import Form, samples_of
 from kerasgrid.models.references import own_fit
 from kerasgrid.records import Target
 
-N_SHOWN = 32
-"""Samples that a model function is shown, unless there are more classes."""
+N_BLANK = 32
+"""Samples that a model function is shown where no data are at hand, unless there are more classes."""
 _ELSEWHERE = {
     "class_weight": "training.class_weight",
     "sample_weight": "sample_weight, beside X and y",
@@ -27,16 +26,17 @@ _ELSEWHERE = {
 """Arguments of Keras's fit that change what is learnt, and what does so here."""
 
 
-_MEANS = frozenset({"mean", "average", "median", "std", "var", "cov", "corrcoef", "bincount", "histogram"})
-_REFUSED = {
-    "X": _MEANS | {"min", "max", "amin", "amax", "sum", "ptp", "percentile", "quantile", "unique"},
-    "y": _MEANS,
-}
-"""What a few samples say too little of, and what of labels, of which each class is shown."""
+_SHAPES = frozenset(
+    {"shape", "ndim", "size", "reshape", "ravel", "squeeze", "expand_dims", "transpose", "broadcast_to"}
+    | {"zeros_like", "ones_like", "empty_like", "full_like"}
+)
+"""Functions of NumPy that ask for no values."""
 
 
-class _Few(np.ndarray):
-    """A few samples, of which a model function may ask shapes and not what all of them are like.
+class _Hidden(np.ndarray):
+    """Samples of which a model function may ask their number, shape and dtype, and not what they are like.
+
+    What is computed of their values is refused; where NumPy asks nobody, as in np.asarray, they are NaN.
 
     Attributes:
         name: What messages call them.
@@ -45,8 +45,13 @@ class _Few(np.ndarray):
     name: str = ""
 
     @classmethod
-    def of(cls, values: Any, name: str) -> Self:
-        found = np.asarray(values).view(cls)
+    def like(cls, values: np.ndarray, n_samples: int, name: str) -> Self:
+        """Returns so many samples, in no memory, of the axes and dtype of some."""
+        return cls._of((n_samples, *values.shape[1:]), values.dtype, name)
+
+    @classmethod
+    def _of(cls, shape: tuple[int, ...], dtype: np.dtype, name: str) -> Self:
+        found = np.broadcast_to(np.array(0 if dtype.kind in "iu" else np.nan, dtype), shape).view(cls)
         found.name = name
         return found
 
@@ -54,40 +59,35 @@ class _Few(np.ndarray):
         self.name = getattr(before, "name", "")
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        self._refuse(function.__name__)
+        if function.__name__ not in _SHAPES:
+            self._refuse(function.__name__)
         return super().__array_function__(function, types, args, kwargs)
 
-    def _refuse(self, what: str) -> None:
-        if what in _REFUSED.get(self.name, ()):
-            raise ModelError(
-                f"{what} of {self.name}: the model function is shown a few samples, of which it would say "
-                "too little. Let a layer learn it of a fold's training rows, as keras.layers.Normalization "
-                "does by adapt(X), or compute it before the search and give it as a parameter."
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__" or "out" in kwargs:
+            self._refuse(
+                {"add": "sum", "maximum": "max", "minimum": "min"}.get(ufunc.__name__, ufunc.__name__)
             )
+        dtype = np.result_type(ufunc(*(np.asarray(one).flat[:1] for one in inputs), **kwargs))
+        if dtype.kind == "b":  # by which samples are chosen or counted
+            self._refuse(ufunc.__name__)
+        return self._of(np.broadcast_shapes(*map(np.shape, inputs)), dtype, self.name)
 
-    def mean(self, *args: Any, **kwargs: Any) -> Any:
-        self._refuse("mean")
-        return super().mean(*args, **kwargs)
+    def _refuse(self, what: str) -> None:
+        raise ModelError(
+            f"{what} of {self.name}: what the net is given is scaled by each fold's training rows, or made "
+            "batch by batch, so that the model function sees how many samples there are and their shape "
+            "alone. Let a layer learn it, as keras.layers.Normalization does by adapt(X), or compute it "
+            "before the search and give it as a parameter."
+        )
 
-    def std(self, *args: Any, **kwargs: Any) -> Any:
-        self._refuse("std")
-        return super().std(*args, **kwargs)
 
-    def var(self, *args: Any, **kwargs: Any) -> Any:
-        self._refuse("var")
-        return super().var(*args, **kwargs)
+def _refusing(what: str) -> Callable[..., None]:
+    return lambda self, *args, **kwargs: self._refuse(what)
 
-    def min(self, *args: Any, **kwargs: Any) -> Any:
-        self._refuse("min")
-        return super().min(*args, **kwargs)
 
-    def max(self, *args: Any, **kwargs: Any) -> Any:
-        self._refuse("max")
-        return super().max(*args, **kwargs)
-
-    def sum(self, *args: Any, **kwargs: Any) -> Any:
-        self._refuse("sum")
-        return super().sum(*args, **kwargs)
+for _name in ("tolist", "argmax", "argmin", "argsort", "sort", "nonzero", "item"):
+    setattr(_Hidden, _name, _refusing(_name))
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,11 @@ class Shown:
     """What a model function of another package's form sees of the data and of the training.
 
     Attributes:
-        X: (sample, ...), a few samples as the net takes them, but for what is learnt of training rows; of
-            several inputs a list or dict of them.
+        X: (sample, ...), all samples as the net takes them, those of each fold alike and read-only; of
+            several inputs a list or dict of them. Where their values are not at hand, their shape alone.
         y: (sample, class) one-hot rows, (sample, label) of 0 and 1, or (sample, number): as Keras's wrappers
             have them.
         labels: (sample,), class indices; None of other targets.
-        n_samples: How many there are in all.
         loop: `batch_size` and `epochs` of the candidate; empty where none is trained.
         compile_kwargs: As SciKeras gives them.
         callbacks: Takes those that a fit within the function asks for.
@@ -109,20 +108,13 @@ class Shown:
     X: Any
     y: np.ndarray
     labels: np.ndarray | None = None
-    n_samples: int = N_SHOWN
     loop: Mapping[str, int] = field(default_factory=dict)
     compile_kwargs: Mapping[str, Any] = field(default_factory=dict)
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        for name in ("X", "y", "labels"):
-            if (values := getattr(self, name)) is not None:
-                few = partial(_Few.of, name="X" if name == "X" else "y")
-                object.__setattr__(self, name, keras.tree.map_structure(few, values))
-
     @classmethod
     def of(cls, X: Any, labels: np.ndarray, target: Target, **more: Any) -> Self:
-        """Returns some samples, with labels as Dataset has them."""
+        """Returns samples, with labels as Dataset has them."""
         if target.kind != "classes":
             return cls(X, np.asarray(labels, np.float64), **more)
         return cls(X, np.eye(target.n_outputs)[labels], np.asarray(labels), **more)
@@ -130,11 +122,24 @@ class Shown:
     @classmethod
     def blank(cls, form: Form, target: Target) -> Self:
         """Returns samples of zeros, where no data are at hand."""
-        n = max(N_SHOWN, target.n_outputs)
+        n = max(N_BLANK, target.n_outputs)
         X = samples_of(form, lambda shape: np.zeros((n, *shape), np.float32))
         if target.kind != "classes":
             return cls(X, np.zeros((n, target.n_outputs)))
         return cls.of(X, np.arange(n) % target.n_outputs, target)
+
+    def hiding(self, n_samples: int, name: str) -> Self:
+        """Returns it with so many samples as `X` or `y`, whose values are not at hand.
+
+        Args:
+            n_samples: How many there are.
+            name: `X` or `y`.
+        """
+        few = getattr(self, name)
+        return replace(
+            self,
+            **{name: keras.tree.map_structure(lambda values: _Hidden.like(values, n_samples, name), few)},
+        )
 
     def meta(self, target: Target) -> dict[str, Any]:
         """Returns what SciKeras's wrappers tell of X and y, by its names.
@@ -151,7 +156,7 @@ class Shown:
         kind = "continuous" if n_outputs == 1 else "continuous-multioutput"
         told = {
             "n_features_in_": self.X.shape[1],
-            "X_shape_": (self.n_samples, *self.X.shape[1:]),
+            "X_shape_": self.X.shape,
             "X_dtype_": self.X.dtype,
             "y_dtype_": self.y.dtype,
             "y_ndim_": 1 if n_outputs == 1 else 2,
@@ -249,8 +254,8 @@ def noted_fits() -> Iterator[list[Fit]]:
 
     def refuse(layer: keras.Layer, *args: Any, **kwargs: Any) -> None:
         raise ModelError(
-            f"{type(layer).__name__}.adapt: the model function is shown a few samples, of which a layer "
-            "would learn too little: give the layer its vocabulary or boundaries, or prepare the data."
+            f"{type(layer).__name__}.adapt: the layer would learn of held-out samples, too, as the model "
+            "function sees those of all folds: give it its vocabulary or boundaries, or prepare the data."
         )
 
     kinds: list[Any] = [cls for cls in vars(keras.layers).values() if "adapt" in getattr(cls, "__dict__", ())]

@@ -19,13 +19,13 @@ import numpy as np
 
 from kerasgrid.config.sections import Folds
 from kerasgrid.data.cache import map_samples
-from kerasgrid.data.encoding import Encoder, n_categories, width
+from kerasgrid.data.encoding import n_categories, width
 from kerasgrid.data.folds import inner_rows, inner_split
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
 from kerasgrid.models.building import build_model
-from kerasgrid.models.foreign import N_SHOWN, Shown
+from kerasgrid.models.foreign import Shown
 from kerasgrid.models.inputs import Form
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
@@ -195,29 +195,25 @@ class Candidate:
         signature, target, route = recipe.signature, recipe.target, self.route
         if not signature.is_shown and own_fit(import_function(recipe)) is None:
             return None
-        rows = self._rows_to_show()
-        images = np.asarray(self.data.images[rows])
-        scaling = self.scaling(None)
-        if (table := self.data.table) is not None:
-            encoder = Encoder.fit(table, images, np.arange(len(rows)), recipe.takes_codes)
-            scaling = Scaling(encoder=encoder)
-        return Shown.of(
-            scaling(images),
-            self.data.labels[rows],
+        n = len(self.data) - self.data.n_held_out
+        images, labels = self.data.images[:n], self.data.labels[:n]
+        is_learnt = self.data.table is not None or recipe.standardize or recipe.normalize is not None
+        is_learnt = is_learnt or (route.augment is not None and route.augment.has_statistics)
+        is_as_stored = images.dtype == np.float32 and recipe.scale is None and self.data.inputs is None
+        is_hidden = is_learnt or not (is_as_stored or 4 * images.size <= PRESCALED_BYTES)
+        images = np.asarray(images[:1] if is_hidden else images)
+        if self.data.table is not None:
+            images = np.zeros((1, *self.input_shape), np.float32)
+        shown = Shown.of(
+            keras.tree.map_structure(_read_only, self.scaling(None)(images)),
+            labels,
             target,
-            n_samples=len(self.data),
             loop={"batch_size": route.batch_size, "epochs": route.epochs},
             compile_kwargs=arguments_of_compile(route) if "compile_kwargs" in signature.given else {},
         )
-
-    def _rows_to_show(self) -> np.ndarray:
-        """Returns a few rows, of each class one at least."""
-        labels = self.data.labels[: len(self.data) - self.data.n_held_out]
-        rows = np.arange(min(len(labels), N_SHOWN))
-        if self.recipe.target.kind != "classes":
-            return rows
-        first = np.unique(labels, return_index=True)[1]
-        return np.sort(np.concatenate([first, np.setdiff1d(rows, first)[: max(0, N_SHOWN - len(first))]]))
+        if is_hidden:
+            shown = shown.hiding(n, "X")
+        return shown if recipe.target_scale is None else shown.hiding(n, "y")
 
     def build(self, shown: Shown | None = None) -> keras.Model:
         """Returns its model, as its function gives it.
@@ -391,6 +387,13 @@ def import_function(recipe: Recipe) -> Callable:
     if isinstance(recipe.model, ModelReference):
         return load_function(recipe.model, recipe.model_source)
     return recipe.model
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    """Returns values that cannot be changed, where what is changed would be the user's own."""
+    found = values.view()
+    found.flags.writeable = False
+    return found
 
 
 @contextmanager

@@ -15,6 +15,7 @@ keras_tuner = pytest.importorskip("keras_tuner")
 import numpy as np  # noqa: E402
 
 from kerasgrid.estimators.wrappers import stored  # noqa: E402
+from kerasgrid.jobs.recipe import Recipe  # noqa: E402
 from kerasgrid.jobs.route import route  # noqa: E402
 from kerasgrid.models.building import build_model  # noqa: E402
 from kerasgrid.models.foreign import Shown, noted_fits  # noqa: E402
@@ -22,7 +23,8 @@ from kerasgrid.models.hyperparameters import declared  # noqa: E402
 from kerasgrid.models.references import in_hand, text_of  # noqa: E402
 from kerasgrid.models.signature import signature_of  # noqa: E402
 from kerasgrid.models.source import function_digest  # noqa: E402
-from kerasgrid.records import Target  # noqa: E402
+from kerasgrid.records import Dataset, Target  # noqa: E402
+from kerasgrid.training.candidate import Candidate  # noqa: E402
 from kerasgrid.training.compiling import arguments_of_compile, as_taken  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -115,8 +117,8 @@ def test_the_first_form_tells_what_is_wrong():
 
 
 def test_what_scikeras_tells_of_the_data():
-    meta = shown(TWO, n_samples=70).meta(TWO)
-    assert (meta["n_features_in_"], meta["X_shape_"], meta["n_classes_"]) == (5, (70, 5), 2)
+    meta = shown(TWO).meta(TWO)
+    assert (meta["n_features_in_"], meta["X_shape_"], meta["n_classes_"]) == (5, (6, 5), 2)
     assert (meta["target_type_"], meta["n_outputs_expected_"], meta["classes_"].tolist()) == (
         "binary",
         1,
@@ -159,7 +161,7 @@ def test_what_is_adapted_to_a_few_rows_is_left_for_the_folds():
     model = build(adapted)
     assert model.layers[0].adapt_mean.numpy().tolist() == [0.0] * 5
     with pytest.raises(
-        ModelError, match=r"^Discretization\.adapt: the model function is shown a few samples"
+        ModelError, match=r"^Discretization\.adapt: the layer would learn of held-out samples, too"
     ):
         build(counted)
     layers.Normalization().adapt(np.ones((2, 5)))  # outside it does what it does
@@ -278,24 +280,61 @@ def test_a_hypermodels_class_is_made_and_its_fit_counts_in_its_hash():
 @pytest.mark.parametrize(
     ("asks", "told"),
     [
-        (lambda X, y: X.mean(axis=0), "mean of X"),
+        (lambda X, y: X.mean(axis=0), "sum of X"),
         (lambda X, y: np.std(X[:, :2] * 2, axis=0), "std of X"),
         (lambda X, y: int(X.max()) + 1, "max of X"),
         (lambda X, y: np.unique(X), "unique of X"),
+        (lambda X, y: X[X > 0], "greater of X"),
+        (lambda X, y: X.tolist(), "tolist of X"),
         (lambda X, y: np.median(np.log(y)), "median of y"),
-        (lambda X, y: (len(np.unique(y)), y.max(), X.shape, X[0].size, np.isnan(X).any(), X / 255), None),
+        (lambda X, y: y.sum(), "sum of y"),
+        (lambda X, y: (X.shape, X[0].size, np.log(X / 255)[0] + 1, y.shape[1]), None),
     ],
 )
-def test_what_a_few_samples_cannot_tell_is_refused(asks, told):
+def test_what_is_not_at_hand_where_a_model_is_built_is_refused(asks, told):
+    lengths = []
+
     def takes(X, y):
+        lengths.append((len(X), len(y), X.dtype, np.isnan(np.asarray(X)[-1, -1])))
         asks(X, y)
         return net(5, 2)
 
+    given = shown(PRICES).hiding(10**9, "X").hiding(10**9, "y")
     if told is None:
-        assert build(takes, target=PRICES).count_params()
+        assert build(takes, target=PRICES, given=given).count_params()
+        assert lengths == [(10**9, 10**9, np.float32, True)]
         return
-    with pytest.raises(ModelError, match=rf"^{told}: the model function is shown a few samples, of which"):
-        build(takes, target=PRICES)
+    with pytest.raises(ModelError, match=rf"^{told}: what the net is given is scaled by each fold's"):
+        build(takes, target=PRICES, given=given)
+
+
+@pytest.mark.parametrize(
+    ("scaled", "largest"),
+    [({}, 159), ({"scale": 2.0}, 79.5), ({"standardize": True}, None), ({"target_scale": "log"}, 159)],
+)
+def test_a_function_sees_all_samples_and_labels_but_those_that_are_held_out(scaled, largest):
+    X = np.arange(200, dtype=np.float32).reshape(100, 2)
+    labels = (np.arange(100) % 20 == 0).astype(int)
+    target = PRICES if "target_scale" in scaled else TWO
+    data = Dataset(X, np.ones((100, 2)) if target is PRICES else labels, target, "", "X", n_held_out=20)
+    function = in_hand(of_one_hot_rows)
+    recipe = Recipe(function, signature_of(function), "", target, "loss", 0, **scaled)
+    found = Candidate.of(recipe, {}, data).shown()
+    assert (len(found.X), len(found.y), found.meta(target)["X_shape_"]) == (80, 80, (80, 2))
+    if target is TWO:
+        assert found.y.sum(axis=0).tolist() == [76, 4]
+        assert found.labels.sum() == 4
+    else:
+        with pytest.raises(ModelError, match=r"^sum of y"):
+            found.y.mean()
+    if largest is None:
+        with pytest.raises(ModelError, match=r"^max of X"):
+            found.X.max()
+        return
+    assert found.X.max() == largest
+    with pytest.raises(ValueError, match="read-only"):
+        found.X -= 1
+    assert X[0, 1] == 1
 
 
 def test_objects_of_keras_reach_each_call_anew():
