@@ -343,7 +343,9 @@ def _warnings_of_held_out(draft: Draft, given: Given) -> Iterator[str]:
     files = [_file(source, draft) for source in sources]
     names = ["" if file is None else file.where for file in files]
     if given.X is not None:
-        files, names = [given.X, given.validation_data[0]], ["X", "validation_data"]
+        held_out = given.validation_data  # a dataset has no columns
+        held_out = held_out[0] if isinstance(held_out, list | tuple) else held_out
+        files, names = [given.X, held_out], ["X", "validation_data"]
     where, where_test = names
     for key in ("group", "time"):
         columns = [_column(file, getattr(section, key)) for file in files]

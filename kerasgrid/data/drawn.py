@@ -48,6 +48,14 @@ def gives_batches(value: Any) -> bool:
     )
 
 
+def with_labels(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Returns samples, labels and what each counts; where X is a dataset and y is None, what it gives."""
+    if y is not None or not gives_batches(X):
+        return X, y, sample_weight
+    X, y, weights = drawn(X, "X")
+    return X, y, weights if sample_weight is None else sample_weight
+
+
 def drawn(value: Any, name: str) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Returns all that a dataset gives: samples, labels, and what each counts, None where it does not tell.
 

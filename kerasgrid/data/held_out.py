@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.data.arrays import Joined, Samples
+from kerasgrid.data.drawn import drawn, gives_batches
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
 from kerasgrid.wording import count, joined
@@ -16,6 +17,24 @@ _OTHERWISE = {"weights": 1.0, "groups": -1, "times": np.inf, "given": -1}
 """What is taken to be known of samples of which it is not, where it is of others."""
 
 _NO_WEIGHTS = "what its samples weigh is not told, and each counts 1 in scores that are weighed"
+
+
+def parts_of(validation_data: Any) -> tuple[Any, Any, Any]:
+    """Returns samples that are given to be held out, their labels and what each counts, None for the same.
+
+    Args:
+        validation_data: (X, y) or (X, y, sample_weight), or a dataset that gives them, which is drawn.
+
+    Raises:
+        DataError: It is something else.
+    """
+    if gives_batches(validation_data):
+        validation_data = drawn(validation_data, "validation_data")
+    parts = list(validation_data) if isinstance(validation_data, list | tuple) else []
+    if len(parts) not in (2, 3):
+        raise DataError("validation_data: (X, y) or (X, y, sample_weight) holds.")
+    X, y, weights = (*parts, None)[:3]
+    return X, y, weights
 
 
 def check_held_out(train: Samples | Dataset, test: Samples | Dataset, where: str, where_test: str) -> None:

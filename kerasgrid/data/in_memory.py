@@ -12,9 +12,9 @@ from kerasgrid.data.array_likes import as_array, refuse_others, sparse_note
 from kerasgrid.data.arrays import Samples, as_pixels, check_memory, pixels_of_map
 from kerasgrid.data.cache import fingerprint
 from kerasgrid.data.cells import CellFaults, row_places
-from kerasgrid.data.drawn import drawn, gives_batches
+from kerasgrid.data.drawn import with_labels
 from kerasgrid.data.frames import as_frame, frame_parts, is_table_frame, table_of_frame, with_text_names
-from kerasgrid.data.held_out import check_held_out, with_held_out
+from kerasgrid.data.held_out import check_held_out, parts_of, with_held_out
 from kerasgrid.data.inputs import Rows, in_rows, rows_like
 from kerasgrid.data.labels import check_labels, samples_of
 from kerasgrid.data.roles import Roles, told_times
@@ -92,7 +92,8 @@ def dataset_from_arrays(
             (sample,) or (sample, target). None where `config` names columns of X.
         groups: (sample,), which group each is of, numbers or texts; None for none.
         sample_weight: (sample,), what each counts in the loss of training; None for the same.
-        validation_data: (X, y) or (X, y, sample_weight), which are held out; None for none.
+        validation_data: (X, y) or (X, y, sample_weight), or a dataset of them, which are held out; None for
+            none.
         config: Says what columns of a DataFrame are, and whether y is (sample, label) of 0 and 1.
         numbers: Whether y is numbers to predict; by default floats are that are neither whole nor one-hot.
 
@@ -100,19 +101,12 @@ def dataset_from_arrays(
         DataError: X and y are no arrays or do not fit, or hold what cannot be learnt from.
     """
     numbers = True if config.target is not None else numbers
-    if y is None and gives_batches(X):
-        X, y, weights = drawn(X, "X")
-        sample_weight = weights if sample_weight is None else sample_weight
+    X, y, sample_weight = with_labels(X, y, sample_weight)
     train = _samples(in_rows(X, y), y, groups, sample_weight, config, numbers, "X and y")
     check_labels(train.labels, train.target, "X and y")
     joined, n_held_out = train, 0
     if validation_data is not None:
-        if gives_batches(validation_data):
-            validation_data = drawn(validation_data, "validation_data")
-        parts = list(validation_data) if isinstance(validation_data, list | tuple) else []
-        if len(parts) not in (2, 3):
-            raise DataError("validation_data: (X, y) or (X, y, sample_weight) holds.")
-        held_X, held_y, held_weights = (*parts, None)[:3]
+        held_X, held_y, held_weights = parts_of(validation_data)
         is_numbers, where = train.target.is_numbers, "validation_data"
         if train.inputs is not None:
             held_X = rows_like(held_X, train.inputs, f"{where}[0]")

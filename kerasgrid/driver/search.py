@@ -110,7 +110,7 @@ def search(
         cv: A splitter of scikit-learn's, with a random_state where it shuffles, or an iterable of (train,
             test) rows, in the place of `search.folds`.
         sample_weight: What each sample of X counts in the loss of training, (sample,), 0 or more.
-        validation_data: (X, y) or (X, y, sample_weight), samples that are held out in the place of folds.
+        validation_data: (X, y) or (X, y, sample_weight), or a dataset of them, held out in place of folds.
         results: The folder for NAME.json and NAME/.
         overrides: `key.path=value` texts, as the command line's --set.
         fresh: Start anew; what was there is moved aside.

@@ -20,9 +20,10 @@ from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.sections import Features
 from kerasgrid.console import warn
 from kerasgrid.data.array_likes import as_array, indexable, is_sparse, refuse_others
+from kerasgrid.data.drawn import with_labels
 from kerasgrid.data.encoding import Encoder
 from kerasgrid.data.frames import as_frame, is_mixed, table_of_frame
-from kerasgrid.data.held_out import check_held_out, with_held_out
+from kerasgrid.data.held_out import check_held_out, parts_of, with_held_out
 from kerasgrid.data.in_memory import weights_of
 from kerasgrid.data.inputs import Rows, in_rows, rows_like
 from kerasgrid.data.statistics import Span
@@ -204,6 +205,7 @@ class KerasEstimator(BaseEstimator):
         """
         held_out = self._validation_data if validation_data is None else validation_data
         ahead = self._ahead if self._ahead is not None and self._ahead.is_used else None
+        X, y, sample_weight = with_labels(X, y, sample_weight)
         with training() if ahead is None else nullcontext():
             if ahead is None:  # else all candidates' were checked together
                 X = in_rows(X, y)
@@ -227,17 +229,14 @@ class KerasEstimator(BaseEstimator):
 
         Args:
             samples: To train on.
-            held_out: (X, y) or (X, y, sample_weight); None for none.
+            held_out: (X, y) or (X, y, sample_weight), or a dataset of them; None for none.
 
         Raises:
             DataError: It is something else, or of other axes or classes.
         """
         if held_out is None:
             return samples
-        parts, where = list(held_out) if isinstance(held_out, list | tuple) else [], "validation_data"
-        if len(parts) not in (2, 3):
-            raise DataError(f"{where}: (X, y) or (X, y, sample_weight) holds.")
-        X, y, weights = (*parts, None)[:3]
+        (X, y, weights), where = parts_of(held_out), "validation_data"
         if samples.inputs is not None:
             X = rows_like(X, samples.inputs, f"{where}[0]")
         refuse_others(X, y)

@@ -53,18 +53,22 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
     ) -> None:
         super().__init__(model, seed=seed, **params)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> KerasClassifier:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, validation_data: Any = None
+    ) -> KerasClassifier:
         """Builds a new model and trains it.
 
         Args:
             X: (sample, feature), (sample, height, width, channel) or any other axes that the model
                 function takes; numbers, finite, unscaled as they are; a sparse matrix is made dense. Or a
                 DataFrame: one that holds texts, dates or blanks is a table, whose columns become numbers
-                as `kg.search` makes them. Or a list or dict of arrays, one for each input of the model.
+                as `kg.search` makes them. Or a list or dict of arrays, one for each input of the model. Or a
+                finite tf.data.Dataset, PyDataset or DataLoader, which gives y too and is drawn once.
             y: (sample,) labels: whole numbers, texts or truth values; or (sample, class) one-hot rows.
             sample_weight: (sample,), 0 or more, what each counts in the loss of training; None for the same.
-            validation_data: (X, y) or (X, y, sample_weight), on which `val_*` is measured, for callbacks and
-                `history_`; never trained on. None for none, or an inner split where a callback monitors it.
+            validation_data: (X, y) or (X, y, sample_weight), or a dataset of them, on which `val_*` is
+                measured, for callbacks and `history_`; never trained on. None for none, or an inner split
+                where a callback monitors it.
 
         Raises:
             ConfigError: Parameters that do not exist or are out of bounds, all together.

@@ -53,15 +53,18 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
         super().__init__(model, seed=seed, **params)
         self.target_scale = target_scale
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> KerasRegressor:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, validation_data: Any = None
+    ) -> KerasRegressor:
         """Builds a new model and trains it.
 
         Args:
             X: As in KerasClassifier.
             y: (sample,) or (sample, number), finite.
             sample_weight: (sample,), 0 or more, what each counts in the loss of training; None for the same.
-            validation_data: (X, y) or (X, y, sample_weight), on which `val_*` is measured, for callbacks and
-                `history_`; never trained on. None for none, or an inner split where a callback monitors it.
+            validation_data: (X, y) or (X, y, sample_weight), or a dataset of them, on which `val_*` is
+                measured, for callbacks and `history_`; never trained on. None for none, or an inner split
+                where a callback monitors it.
 
         Raises:
             ConfigError: Parameters that do not exist or are out of bounds, all together.

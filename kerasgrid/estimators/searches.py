@@ -20,11 +20,11 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import indexable as check_indexable
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, column_or_1d
 
 from kerasgrid.console import Console, warn
 from kerasgrid.data.array_likes import indexable, refuse_others, sparse_note
-from kerasgrid.data.drawn import drawn, gives_batches
+from kerasgrid.data.drawn import with_labels
 from kerasgrid.data.inputs import Rows, in_rows
 from kerasgrid.data.labels import is_one_hot, like_labels, look_like_numbers, target_of_numbers
 from kerasgrid.driver.search import OnlyWarnings
@@ -123,17 +123,20 @@ class _ModelSearch(BaseSearchCV):
             DataError: For a model function, X or y is no array of samples or labels.
             ValueError: scikit-learn's, where all fits failed or arguments do not hold.
         """
-        if y is None and gives_batches(X):
-            X, y, weights = drawn(X, "X")
-            params = params if weights is None else {"sample_weight": weights, **params}
-        if _is_model_function(self._given) and y is not None:
-            self._predicts_numbers = self._are_numbers(np.asarray(y))
+        X, y, weights = with_labels(X, y, params.get("sample_weight"))
+        params = params if weights is None else {**params, "sample_weight": weights}
         if type(self.estimator) not in (KerasClassifier, KerasRegressor):
             if isinstance(reason := wrapped(self._given), str):
                 warn(
                     f"{type(self).__name__}: fits are trained one by one, by the wrapper's own fit: {reason}."
                 )
             return super().fit(X, y, **params)
+        X = in_rows(X, y)
+        refuse_others(X, y)
+        if _is_model_function(self._given) and y is not None:
+            self._predicts_numbers = self._are_numbers(np.asarray(y))
+        if isinstance(self.estimator, KerasClassifier) and np.ndim(y) == 2 and np.shape(y)[1] == 1:
+            y = column_or_1d(y, warn=True)  # which each fit would warn of else
         asked: dict[str, Any] = {}
         if not get_config()["enable_metadata_routing"]:  # as Keras's wrapper takes them
             own = {"groups", "sample_weight", "validation_data"}
@@ -143,8 +146,6 @@ class _ModelSearch(BaseSearchCV):
                 faults = [*self._grid_faults(asked), *self._scoring_faults(y)]
             if faults:
                 raise ConfigError(faults, type(self).__name__)
-            X = in_rows(X, y)
-            refuse_others(X, y)
             for line in sparse_note(X):
                 warn(line)
             X, y = check_indexable(X if isinstance(X, Rows) else indexable(X), indexable(y))

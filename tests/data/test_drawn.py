@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.data.drawn import drawn, gives_batches
-from kerasgrid.data.in_memory import dataset_from_arrays
+from kerasgrid.data.in_memory import Given, dataset_from_arrays
 from kerasgrid.errors import DataError
 
 X, Y, W = np.arange(40, dtype=np.float32).reshape(10, 2, 2), np.arange(10) % 2, np.arange(10) + 1.0
@@ -50,6 +51,7 @@ def test_all_that_it_gives_is_drawn_once(make):
     found = dataset_from_arrays(make(batches(parts=(X, Y, W))), validation_data=make(batches()))
     assert (len(found), found.n_held_out) == (20, 10)
     assert found.weights.tolist() == [*W.tolist(), *[1.0] * 10]
+    assert prepare({"model": "mlp"}, Given(make(batches()), validation_data=make(batches()))).data.n_held_out
 
 
 def test_single_samples_are_no_batches_and_columns_of_labels_are_a_row():

@@ -11,6 +11,7 @@ from scipy.stats import loguniform
 from sklearn import config_context, model_selection
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
+from sklearn.exceptions import DataConversionWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
@@ -306,22 +307,47 @@ def test_what_a_scorer_fits_is_its_own_and_what_it_keeps_lasts(digits):
     assert len(clone(others).fit(X[:40], y[:40]).predict(X)) == 150
 
 
+class Batches(keras.utils.PyDataset):
+    """What Keras reads batches from."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, place):
+        return self.batches[place]
+
+
 @pytest.mark.usefixtures("eager")
 def test_fit_takes_what_keras_s_own_does(digits, trained):
     held_out, given = (digits[0][90:], digits[1][90:]), (digits[0][:90], digits[1][:90])
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5)
     search = kg.GridSearchCV(build, {"units": [4], **SGD}, cv=2)
-    search.fit(*given, epochs=2, batch_size=64, verbose=0, callbacks=[stop], validation_data=held_out)
+    fit = {"epochs": 2, "batch_size": 64, "verbose": 0, "callbacks": [stop]}
+    with pytest.warns(DataConversionWarning) as told:
+        search.fit(given[0], given[1][:, None], validation_data=held_out, **fit)
+    assert len([one for one in told if one.category is DataConversionWarning]) == 1
     found = search.best_estimator_
     assert trained == [[None]]
     assert len(found.history_["loss"]) == 2
     told = log_loss(held_out[1], found.predict_proba(held_out[0]), labels=range(10))
     assert found.history_["val_loss"][-1] == pytest.approx(told, rel=1e-5)
-    plain = kg.KerasClassifier(build, **found.params).fit(*given, validation_data=held_out)
+    plain = kg.KerasClassifier(build, **found.params)
+    plain.fit(Batches([given]), validation_data=Batches([held_out]))  # drawn
     assert plain.history_["val_loss"] == pytest.approx(found.history_["val_loss"], rel=1e-5)
     assert plain.history_["loss"] == pytest.approx(found.history_["loss"], rel=1e-5)
     with pytest.raises(DataError, match=r"^validation_data: has samples of \(3,\), and X and y of \(64,\)"):
         plain.fit(*given, validation_data=(held_out[0][:, :3], held_out[1]))
+
+
+def test_several_outputs_are_told_before_anything_is_trained(digits, trained):
+    X, y = digits
+    with pytest.raises(DataError, match="y is a list of 2 arrays of 150 labels each, and several outputs"):
+        kg.GridSearchCV(build, {"units": [1], "epochs": [1]}, cv=2).fit(X, [y, y / 3])
+    assert trained == []
 
 
 def test_a_function_that_builds_nothing_is_told_before_anything_is_trained(digits, trained):
