@@ -16,23 +16,23 @@ _IN_BATCHES = re.compile(
     r"(tf_keras|keras|tensorflow)\..*\.(PyDataset|Sequence)|tensorflow\.python\.data\..*Dataset.*"
     r"|torch\.utils\.data\..*\.DataLoader"
 )
+_AUGMENT = 'augment: {rotation_range: 10}, or in a grid in Python {"augment.rotation_range": [10]}'
 ENDLESS = (
     (
         r".*\.NumpyArrayIterator",
         "endless batches of an ImageDataGenerator",
-        "Give the arrays that it flows from, and its arguments under augment, such as augment: "
-        "{rotation_range: 10}.",
+        f"Give the arrays that it flows from, and its arguments under augment, such as {_AUGMENT}.",
     ),
     (
         r".*\.(DirectoryIterator|DataFrameIterator)",
         "endless batches of image files",
         "Name their folder or table in the config, as data.train, and what the ImageDataGenerator does under "
-        "augment, such as augment: {rotation_range: 10}.",
+        f"augment, such as {_AUGMENT}.",
     ),
     (
         r".*\.ImageDataGenerator",
         "a maker of augmented batches",
-        "Give arrays, and its arguments under augment, such as augment: {rotation_range: 10}.",
+        f"Give arrays, and its arguments under augment, such as {_AUGMENT}.",
     ),
 )
 """Those of ImageDataGenerator, which have a length and never end, and give other samples each time: by the
