@@ -190,7 +190,8 @@ def built(function: Callable[..., Any], hp: Any, shown: Shown | None = None, **o
         inputs, outputs = (
             tuple(size or 1 for size in shape[1:]) if isinstance(shape, tuple) else (1,) for shape in shapes
         )
-        blank = Target("numbers", ("",) * (outputs[-1] or 1))
+        n = outputs[-1] or 1
+        blank = Target("numbers", ("",)) if n == 1 else Target("classes", tuple(range(n)))
         run_own_fit(function, hp, model, shown or Shown.blank(inputs, blank), run)
     return model
 

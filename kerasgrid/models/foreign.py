@@ -100,6 +100,7 @@ class Shown:
         y: (sample, class) one-hot rows, (sample, label) of 0 and 1, or (sample, number): as Keras's wrappers
             have them.
         labels: (sample,), class indices; None of other targets.
+        own: Classes as the user has them; None where `y` is so.
         loop: `batch_size` and `epochs` of the candidate; empty where none is trained.
         compile_kwargs: As SciKeras gives them.
         callbacks: Takes those that a fit within the function asks for.
@@ -108,6 +109,7 @@ class Shown:
     X: Any
     y: np.ndarray
     labels: np.ndarray | None = None
+    own: np.ndarray | None = None
     loop: Mapping[str, int] = field(default_factory=dict)
     compile_kwargs: Mapping[str, Any] = field(default_factory=dict)
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
@@ -117,7 +119,8 @@ class Shown:
         """Returns samples, with labels as Dataset has them."""
         if target.kind != "classes":
             return cls(X, np.asarray(labels, np.float64), **more)
-        return cls(X, np.eye(target.n_outputs)[labels], np.asarray(labels), **more)
+        own = None if target.one_hot else np.asarray(target.classes)[labels]
+        return cls(X, np.eye(target.n_outputs)[labels], np.asarray(labels), own, **more)
 
     @classmethod
     def blank(cls, form: Form, target: Target) -> Self:
@@ -307,7 +310,7 @@ def check_fit(name: str, model: keras.Model, fits: list[Fit], shown: Shown) -> N
             f"{name} gives model.fit other samples than it is given: let layers of the model change them, or "
             "change them before the search."
         )
-    shown.callbacks.extend(_callbacks_of(given.pop("callbacks", [])))
+    callbacks = _callbacks_of(given.pop("callbacks", []))
     for key, value in shown.loop.items():
         if (found := given.pop(key, value)) != value:
             raise ModelError(
@@ -319,6 +322,7 @@ def check_fit(name: str, model: keras.Model, fits: list[Fit], shown: Shown) -> N
             raise ModelError(f"{name} gives model.fit {key}: leave it out, and give {_ELSEWHERE[key]}.")
         if (key == "shuffle" and not value) or (key == "initial_epoch" and value):
             raise ModelError(f"{name} gives model.fit {key}={value!r}, which no search does: leave it out.")
+    shown.callbacks.extend(callbacks)
 
 
 def _callbacks_of(given: Any) -> list[keras.callbacks.Callback]:
@@ -349,20 +353,25 @@ def run_own_fit(
     fit = own_fit(function)
     if fit is None:
         return
-    beside: dict[str, Any] = {"callbacks": [], "validation_data": (shown.X, shown.y)}
+    name = f"{type(function.__self__).__name__}.fit"
     parameters = inspect.signature(fit).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    beside = {
-        name: value
-        for name, value in beside.items()
-        if name in parameters or (takes_any and name == "callbacks")
-    }
-    with noted_fits() as fits:
-        returned = run(fit, hp, model, shown.X, shown.y, **beside)
-    name = f"{type(function.__self__).__name__}.fit"
-    check_fit(name, model, fits, shown)
-    if returned is not None and returned is not fits[0].history:
-        raise ModelError(
-            f"{name} returns {type(returned).__name__}, a score of its own: return what model.fit returns, "
-            "and name the score in search.objective, as path/to/file.py:function."
-        )
+    refused: ModelError | None = None
+    for y in [shown.y] if shown.own is None else [shown.own, shown.y]:
+        beside: dict[str, Any] = {"callbacks": [], "validation_data": (shown.X, y)}
+        taken = {key for key in beside if key in parameters or (takes_any and key == "callbacks")}
+        try:
+            with noted_fits() as fits:
+                returned = run(fit, hp, model, shown.X, y, **{key: beside[key] for key in taken})
+            check_fit(name, model, fits, shown)
+        except ModelError as error:
+            refused = refused or error
+            continue
+        if returned is not None and returned is not fits[0].history:
+            raise ModelError(
+                f"{name} returns {type(returned).__name__}, a score of its own: return what model.fit "
+                "returns, and give the score as search.objective, or as scoring of GridSearchCV."
+            )
+        return
+    assert refused is not None  # else one were taken
+    raise refused

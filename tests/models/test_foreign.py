@@ -244,6 +244,18 @@ def test_what_a_hypermodels_fit_tunes_is_searched_and_taken():
         build(hyper_model, {"units": 2, "epochs": 22, "patience": 2}, THREE, given)
 
 
+@pytest.mark.parametrize("asks", [lambda y: y.ndim == 1 and y[0] in ("a", 0), lambda y: y.shape[1] == 3])
+def test_a_hypermodels_fit_sees_labels_as_the_user_has_them_or_one_hot_rows_where_it_needs_these(asks):
+    def trains(hp, fit, x, y, callbacks):
+        assert asks(y)
+        return fit(x, y, epochs=hp.Fixed("epochs", 2), callbacks=[keras.callbacks.TerminateOnNaN()])
+
+    given = shown(loop={"batch_size": 32, "epochs": 2})
+    build(Tunes(trains), {"units": 2}, THREE, given)
+    assert len(given.callbacks) == 1
+    assert declared(in_hand(Tunes(trains)))[1] == {"units": [2, 3]}
+
+
 @pytest.mark.parametrize(
     ("trains", "message"),
     [
