@@ -120,14 +120,15 @@ def lent_executor(
 ) -> Iterator[executors.Executor]:
     """Gives the executor that a search asks for; where Python may search again, its workers wait for that.
 
-    They do not with GPUs, whose memory they would hold, nor where functions are named by their files, which
-    they would not read again.
+    They do not with GPUs, whose memory they would hold, nor on Windows, where their log could not be removed,
+    nor where functions are named by their files, which they would not read again.
 
     Args:
         threads: As in `make_executor`.
         most: Likewise.
     """
-    is_kept = draft.function is not None and not _runs_inline(draft) and not machine.count_gpus()
+    may_wait = sys.platform != "win32" and not machine.count_gpus()
+    is_kept = may_wait and draft.function is not None and not _runs_inline(draft)
     with (
         executors.lent_processes(**_options(draft, threads, most))
         if is_kept
