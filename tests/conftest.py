@@ -81,7 +81,7 @@ def pytest_collection_finish(session):
 
     What is traced makes and drops so many objects that looking for rings of them takes a tenth of its time.
     """
-    gc.collect()
+    gc.collect(2)
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     session.stash[IS_KERAS_FROZEN] = "keras" in sys.modules
@@ -98,6 +98,18 @@ def pytest_runtest_teardown(item, nextitem):
         if packs := sys.modules.get("kerasgrid.training.packs"):
             packs._forget()  # no later file takes these programs
         pytest_collection_finish(item.session)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def young_garbage():
+    """Has what is collected after a fit be the young: what is old goes at the end of a file.
+
+    A test of what a fit leaves behind asks for generation 2.
+    """
+    collect = gc.collect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "collect", lambda generation=1: collect(generation))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -609,7 +609,7 @@ def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch, f
     def full(self, states, fixed, *rest):
         widths.append(len(fixed["numbers"]))
         programs.append(weakref.ref(self))
-        gc.collect()
+        gc.collect(2)
         assert len({id(program()) for program in programs if program() is not None}) == 1
         if widths[-1] > 1:
             raise ResourceExhaustedError("OOM when allocating tensor")

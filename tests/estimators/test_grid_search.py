@@ -620,7 +620,7 @@ class TestTraining:
         from kerasgrid.training.batches import Batches
 
         def held() -> list[Batches]:
-            gc.collect()
+            gc.collect(2)
             return [found for found in gc.get_objects() if isinstance(found, Batches) and found.images.size]
 
         others = held()  # tests that give Batches to a plain fit leave theirs
