@@ -135,7 +135,8 @@ class Alone:
             compiled = candidate.compile()
             initialize(candidate, compiled, model_seed(seed, job))
             model, none = compiled.model, np.arange(0)
-            rows, val = candidate.rows(Fold(0, np.arange(len(X) - samples.n_held_out), none))
+            whole = Fold(0, np.arange(len(X) - samples.n_held_out), none)
+            rows, val = candidate.rows(whole, compiled.val)
             is_array = samples.table is None and samples.inputs is None
             is_raw = is_array and not compiled.is_pretrained
             if is_raw and not (route.augment is not None and route.augment.may_scale):
@@ -209,7 +210,8 @@ class Alone:
             compiled = candidate.compile()
             compiled.model.set_weights(weights)
             none = np.arange(0)
-            rows, _ = candidate.rows(Fold(0, np.arange(len(samples) - samples.n_held_out), none))
+            whole = Fold(0, np.arange(len(samples) - samples.n_held_out), none)
+            rows, _ = candidate.rows(whole, compiled.val)
             learnt = candidate.learnt(Fold(0, rows, none))
         net = Net.of(candidate, compiled, learnt, candidate.preparation())
         model = net.compiled.model

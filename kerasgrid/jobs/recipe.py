@@ -121,9 +121,14 @@ class Recipe:
             return self
         return replace(self, val=None, decides_by_val=False, is_anew=True)
 
-    def inner_share(self, route: Route) -> float | int | str | None:
-        """Returns the share of the inner split for a candidate, as `val`; None where nothing looks at it."""
-        return self.val or (DEFAULT_VAL if route.monitors_val else None)
+    def inner_share(self, route: Route, own: float | None = None) -> float | int | str | None:
+        """Returns the share of the inner split for a candidate, as `val`; None where nothing looks at it.
+
+        Args:
+            route: The candidate's.
+            own: That which a fit of the model function's own asks for, where the search says nothing of it.
+        """
+        return self.val or own or (DEFAULT_VAL if route.monitors_val else None)
 
     def begins_anew(self, route: Route) -> bool:
         """Tells whether a candidate is trained from its first epoch once the last rung has left it.

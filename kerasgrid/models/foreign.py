@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -90,6 +90,24 @@ for _name in ("tolist", "argmax", "argmin", "argsort", "sort", "nonzero", "item"
     setattr(_Hidden, _name, _refusing(_name))
 
 
+@dataclass
+class Asked:
+    """What a fit within a model function asks for beside its candidate's parameters.
+
+    Attributes:
+        callbacks: Its own.
+        split: The share of training rows that it holds back; None where it says none.
+    """
+
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    split: float | None = None
+
+    @property
+    def monitors_val(self) -> bool:
+        """Whether a callback looks at `val_*`."""
+        return any(str(getattr(one, "monitor", "")).startswith("val_") for one in self.callbacks)
+
+
 @dataclass(frozen=True)
 class Shown:
     """What a model function of another package's form sees of the data and of the training.
@@ -103,7 +121,7 @@ class Shown:
         own: Classes as the user has them; None where `y` is so.
         loop: `batch_size` and `epochs` of the candidate; empty where none is trained.
         compile_kwargs: As SciKeras gives them.
-        callbacks: Takes those that a fit within the function asks for.
+        asked: Takes what a fit within the function asks for.
     """
 
     X: Any
@@ -112,7 +130,7 @@ class Shown:
     own: np.ndarray | None = None
     loop: Mapping[str, int] = field(default_factory=dict)
     compile_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
+    asked: Asked = field(default_factory=Asked)
 
     @classmethod
     def of(cls, X: Any, labels: np.ndarray, target: Target, **more: Any) -> Self:
@@ -292,7 +310,7 @@ def check_fit(name: str, model: keras.Model, fits: list[Fit], shown: Shown) -> N
         name: What messages call the fit.
         model: The one that is trained.
         fits: That were called.
-        shown: What the function was shown; takes callbacks.
+        shown: What the function was shown; takes what is asked for.
 
     Raises:
         ModelError: It asks for what its candidate does not do.
@@ -322,7 +340,7 @@ def check_fit(name: str, model: keras.Model, fits: list[Fit], shown: Shown) -> N
             raise ModelError(f"{name} gives model.fit {key}: leave it out, and give {_ELSEWHERE[key]}.")
         if (key == "shuffle" and not value) or (key == "initial_epoch" and value):
             raise ModelError(f"{name} gives model.fit {key}={value!r}, which no search does: leave it out.")
-    shown.callbacks.extend(callbacks)
+    shown.asked.callbacks, shown.asked.split = callbacks, given.get("validation_split") or None
 
 
 def _callbacks_of(given: Any) -> list[keras.callbacks.Callback]:
@@ -344,7 +362,7 @@ def run_own_fit(
         function: Its `build`.
         hp: KerasTuner's hyperparameters.
         model: That was built.
-        shown: What it is to be trained on; takes callbacks.
+        shown: What it is to be trained on; takes what is asked for.
         run: Calls a function of the user's.
 
     Raises:

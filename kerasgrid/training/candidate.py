@@ -23,7 +23,7 @@ from kerasgrid.data.encoding import n_categories, width
 from kerasgrid.data.folds import inner_rows, inner_split
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import Route
+from kerasgrid.jobs.route import DEFAULT_VAL, Route
 from kerasgrid.models.building import build_model
 from kerasgrid.models.foreign import Shown
 from kerasgrid.models.inputs import Form
@@ -183,7 +183,9 @@ class Candidate:
         about = route, self.objective, self.recipe.target, self.form
         compiled = compile_model(model, *about, again=self.build)
         if shown is not None:
-            compiled = replace(compiled, callbacks=tuple(shown.callbacks))
+            asked = shown.asked
+            share = asked.split or (DEFAULT_VAL if asked.monitors_val else None)
+            compiled = replace(compiled, callbacks=tuple(asked.callbacks), val=share)
         check_range(model, self.recipe.target_scale)
         if self.mixes:
             compiled = mixing_labels(compiled)
@@ -271,9 +273,14 @@ class Candidate:
         path = self.recipe.paths.folds
         return kept_folds(path, path.stat().st_mtime_ns, len(self.data), self.recipe.source)
 
-    def rows(self, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns the rows to train on, and those of the inner split; None where nothing looks at it."""
-        share = self.recipe.inner_share(self.route)
+    def rows(self, fold: Fold, own: float | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns the rows to train on, and those of the inner split; None where nothing looks at it.
+
+        Args:
+            fold: Whose.
+            own: The share that a fit of the model function's own asks for.
+        """
+        share = self.recipe.inner_share(self.route, own)
         if share is None:
             return fold.train, None
         if isinstance(share, str):  # the held-out rows themselves

@@ -48,6 +48,7 @@ class Compiled:
         target: What the outputs are of.
         metric_labels: The form of labels that its metrics want, where its loss is given mixed ones; or None.
         callbacks: That a fit of the model function's own asks for.
+        val: The share of training rows that such a fit holds back; None for none.
     """
 
     model: keras.Model
@@ -59,6 +60,7 @@ class Compiled:
     is_pretrained: bool = False
     metric_labels: str | None = None
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
+    val: float | None = None
 
     @property
     def is_measured(self) -> bool:

@@ -90,7 +90,8 @@ def train_job(
     with seeded(seed):
         compiled = candidate.compile()
         initialize(candidate, compiled, seed)
-        samples = candidate.samples(compiled, (*candidate.rows(fold), fold.test), candidate.learnt(fold))
+        rows = (*candidate.rows(fold, compiled.val), fold.test)
+        samples = candidate.samples(compiled, rows, candidate.learnt(fold))
         adapt(compiled.model, samples)
         loop = Loop(
             job=job,

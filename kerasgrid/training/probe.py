@@ -50,7 +50,8 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         _check_scores(candidate, compiled)
         if candidate.route.callbacks or compiled.callbacks or candidate.objective.kind == "keras":
             _check_metrics(candidate, compiled)
-            _check_own_monitors(candidate, callbacks)
+            if candidate.recipe.inner_share(candidate.route, compiled.val) is None:
+                _check_own_monitors(callbacks)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
         momentum = greatest_momentum(compiled.model)
         if recipe.packs:
@@ -148,10 +149,8 @@ def _takes(function: Callable[..., Any], argument: str) -> bool:
     return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _check_own_monitors(candidate: Candidate, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Refuses a callback of the user's own that looks at `val_*` by default where nothing measures it."""
-    if candidate.recipe.val is not None or candidate.route.monitors_val:
-        return
+def _check_own_monitors(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Refuses a callback of the user's own that looks at `val_*` by default, which nothing measures."""
     for callback in callbacks:
         monitor = str(getattr(callback, "monitor", ""))
         if monitor.startswith("val_"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -23,9 +24,10 @@ from kerasgrid.models.hyperparameters import declared  # noqa: E402
 from kerasgrid.models.references import in_hand, text_of  # noqa: E402
 from kerasgrid.models.signature import signature_of  # noqa: E402
 from kerasgrid.models.source import function_digest  # noqa: E402
-from kerasgrid.records import Dataset, Target  # noqa: E402
+from kerasgrid.records import Dataset, Fold, Target  # noqa: E402
 from kerasgrid.training.candidate import Candidate  # noqa: E402
 from kerasgrid.training.compiling import arguments_of_compile, as_taken  # noqa: E402
+from kerasgrid.training.packs import graph_of  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +110,7 @@ def test_a_function_sees_rows_and_labels_in_the_form_that_it_wants(function, par
     model = build(function, params, target, given)
     assert model.output_shape == (None, target.n_outputs)
     assert model.layers[0].units == 3
-    assert len(given.callbacks) == (function is of_talos)
+    assert len(given.asked.callbacks) == (function is of_talos)
 
 
 def test_the_first_form_tells_what_is_wrong():
@@ -208,6 +210,28 @@ def test_what_a_fit_within_a_function_asks_for_beside_its_candidate(function, pa
         build(function, params, THREE, shown(loop={"batch_size": 32, "epochs": 2}))
 
 
+@pytest.mark.parametrize(
+    ("asks", "share"),
+    [
+        ({"validation_split": 0.25, "callbacks": [keras.callbacks.EarlyStopping("val_loss")]}, 0.25),
+        ({"validation_split": 0.25}, 0.25),
+        ({"validation_data": (1, 1), "callbacks": [keras.callbacks.EarlyStopping("val_loss")]}, 0.1),
+        ({"validation_data": (1, 1), "callbacks": [keras.callbacks.EarlyStopping("loss")]}, None),
+    ],
+)
+def test_rows_that_a_fit_within_a_function_holds_back(asks, share):
+    function = in_hand(fits(**asks))
+    recipe = Recipe(function, signature_of(function), "", THREE, "loss", 0)
+    data = Dataset(np.ones((40, 5), np.float32), np.arange(40) % 3, THREE, "", "X")
+    candidate, fold = Candidate.of(recipe, {}, data), Fold(0, np.arange(40), np.arange(0))
+    compiled = candidate.compile()
+    rows, val = candidate.rows(fold, compiled.val)
+    assert (len(rows), val is None) == (40 - int(40 * (share or 0)), share is None)
+    assert (graph_of(candidate, compiled).key is None) == ("callbacks" in asks or share is not None)
+    given = replace(recipe, val=0.5)  # what the search says comes first
+    assert len(replace(candidate, recipe=given).rows(fold, compiled.val)[0]) == 20
+
+
 def test_a_talos_function_returns_a_model():
     with pytest.raises(NoModelError, match=r"returned NoneType, but must return \(history, model\)"):
         build(lambda x, y, x_val, y_val, p: None)
@@ -238,7 +262,7 @@ def test_what_a_hypermodels_fit_tunes_is_searched_and_taken():
     assert space["epochs"] == {"low": 20, "high": 22, "type": "int", "step": 1}
     given = shown(loop={"batch_size": 32, "epochs": 21})
     model = build(hyper_model, {"units": 2, "epochs": 21, "patience": 2}, THREE, given)
-    assert (model.layers[0].units, given.callbacks[0].patience) == (2, 2)
+    assert (model.layers[0].units, given.asked.callbacks[0].patience) == (2, 2)
     assert text_of(function) == f"{__name__}:Tunes.build"
     with pytest.raises(ModelError, match=r"^Tunes\.fit trains with epochs=22, and the candidate with 21"):
         build(hyper_model, {"units": 2, "epochs": 22, "patience": 2}, THREE, given)
@@ -252,7 +276,7 @@ def test_a_hypermodels_fit_sees_labels_as_the_user_has_them_or_one_hot_rows_wher
 
     given = shown(loop={"batch_size": 32, "epochs": 2})
     build(Tunes(trains), {"units": 2}, THREE, given)
-    assert len(given.callbacks) == 1
+    assert len(given.asked.callbacks) == 1
     assert declared(in_hand(Tunes(trains)))[1] == {"units": [2, 3]}
 
 
