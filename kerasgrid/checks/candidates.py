@@ -57,7 +57,7 @@ def check_candidates(
         Whether a callback, or the engine, may look at `val_*`; and warnings.
     """
     _check_params(draft, space, signature, are_all)
-    looks_at_val = _check_callbacks(draft, space, data, folds)
+    looks_at_val = _check_callbacks(draft, space, signature, data, folds)
     _check_class_weights(draft, space, data)
     return looks_at_val, _check_augment(draft, space, data)
 
@@ -91,7 +91,9 @@ def _check_params(draft: Draft, space: Space, signature: Signature | None, are_a
     report.faults.extend(found.values())
 
 
-def _check_callbacks(draft: Draft, space: Space, data: Dataset | None, folds: Sequence[Fold]) -> bool:
+def _check_callbacks(
+    draft: Draft, space: Space, signature: Signature | None, data: Dataset | None, folds: Sequence[Fold]
+) -> bool:
     """Checks the callbacks of candidates together, and that the inner split they need can be made.
 
     Returns:
@@ -104,10 +106,10 @@ def _check_callbacks(draft: Draft, space: Space, data: Dataset | None, folds: Se
     found: dict[tuple[str, str], None] = {}
     watched: list[str] = []
     schedules = set()
-    own = only(space, "callbacks", "epochs")
+    own, loop = only(space, "callbacks", "epochs"), signature.loop if signature else {}
     for params in own.together():
         given = merge_callbacks({**config.params, **params}, section)
-        epochs = {**DEFAULTS, **config.params, **params}["epochs"]
+        epochs = {**DEFAULTS, **loop, **config.params, **params}["epochs"]
         found |= dict.fromkeys(faults_of_callbacks(given, draft.base, epochs))
         watched += monitors(given).values()
         schedules.add(given.get("learning_rate_scheduler", {}).get("schedule"))

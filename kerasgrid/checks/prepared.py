@@ -203,7 +203,7 @@ class Prepared(Trainable):
         """What an engine is asked to search."""
 
         def epochs(params: Mapping[str, Any]) -> int:
-            return {**DEFAULTS, **self.config.params, **params}["epochs"]
+            return {**DEFAULTS, **self.signature.loop, **self.config.params, **params}["epochs"]
 
         return Task(
             self.space,

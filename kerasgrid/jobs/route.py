@@ -113,11 +113,12 @@ def route(
         training: What the `training` section names; None without one.
 
     Returns:
-        The route. `batch_size` and `epochs` go to the loop also where the model function names them.
+        The route. `batch_size` and `epochs` go to the loop also where the model function names them; where
+        nothing gives them, they are those that a fit of its own has as plain numbers.
     """
     model = {name: value for name, value in params.items() if goes_to_model(name, signature)}
     rest = {name: value for name, value in params.items() if name not in model}
-    loop = {name: params[name] for name in ("batch_size", "epochs") if name in params}
+    loop = {**DEFAULTS, **signature.loop, **params}
     arguments: dict[str, dict[str, Any]] = {"optimizer": {}, "loss": {}}
     for name, value in rest.items():
         group, _, argument = name.partition(".")
@@ -127,8 +128,8 @@ def route(
         arguments["optimizer"]["learning_rate"] = rest["learning_rate"]
     return Route(
         model=model,
-        batch_size=loop.get("batch_size", DEFAULTS["batch_size"]),
-        epochs=loop.get("epochs", DEFAULTS["epochs"]),
+        batch_size=loop["batch_size"],
+        epochs=loop["epochs"],
         optimizer=find_optimizer(rest["optimizer"]) if "optimizer" in rest else None,
         optimizer_args=arguments["optimizer"],
         loss=find_loss(rest["loss"]) if "loss" in rest else None,

@@ -333,7 +333,8 @@ def check_fit(name: str, model: keras.Model, fits: list[Fit], shown: Shown) -> N
         if (found := given.pop(key, value)) != value:
             raise ModelError(
                 f"{name} trains with {key}={found!r}, and the candidate with {value!r}: call what it reads "
-                f"{key!r}, leave {key} out there, or give {key}: {found!r} in params."
+                f"{key!r}, leave {key} out there, or give {key}: {found!r} in params, of GridSearchCV "
+                f"{key!r}: [{found!r}] in param_grid."
             )
     for key, value in given.items():
         if key in _ELSEWHERE:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kerasgrid.errors import ModelError
-from kerasgrid.models.references import ModelReference
+from kerasgrid.models.references import ModelReference, own_fit
 from kerasgrid.models.source import definition, parse_source
 from kerasgrid.records import Target
 
@@ -58,6 +59,7 @@ class Signature:
         given: Which of GIVEN, ROWS and SCIKERAS it is passed, where classes or labels are predicted.
         needs_classes: Whether it names `n_classes` without a default, so that it predicts no numbers.
         rows: What it calls ROWS.
+        loop: `epochs` and `batch_size` that a fit of its own is given as plain numbers.
     """
 
     parameters: tuple[Parameter, ...]
@@ -66,6 +68,7 @@ class Signature:
     given: tuple[str, ...] = ()
     needs_classes: bool = False
     rows: tuple[str, ...] = ROWS
+    loop: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,7 +146,8 @@ def read_signature(reference: ModelReference) -> Signature | None:
     ]
     parameters = [Parameter(found.arg, None if value is None else _literal(value)) for found, value in pairs]
     only_by_position = [found.arg for found in arguments.posonlyargs]
-    return _signature(reference.text, parameters, arguments.kwarg is not None, only_by_position)
+    found = _signature(reference.text, parameters, arguments.kwarg is not None, only_by_position)
+    return replace(found, loop=_loop_of(function)) if found.style == "talos" else found
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
@@ -167,7 +171,29 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     ]
     only_by_position = [item.name for item in found if item.kind is inspect.Parameter.POSITIONAL_ONLY]
     takes_any = any(item.kind is inspect.Parameter.VAR_KEYWORD for item in found)
-    return _signature(name, parameters, takes_any, only_by_position)
+    signature = _signature(name, parameters, takes_any, only_by_position)
+    fits = function if signature.style == "talos" else own_fit(function)
+    return signature if fits is None else replace(signature, loop=_loop_of(_parsed(fits)))
+
+
+def _parsed(function: Callable[..., Any]) -> ast.AST | None:
+    """Returns the source of a function in hand; None where Python does not know it."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+
+
+def _loop_of(source: ast.AST | None) -> dict[str, int]:
+    """Returns `epochs` and `batch_size` that the one call of `fit` in a source has as plain numbers."""
+    calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)] if source is not None else []
+    fits = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "fit"]
+    found = {}
+    for given in fits[0].keywords if len(fits) == 1 else ():
+        value = given.value.value if isinstance(given.value, ast.Constant) else None
+        if given.arg in ("epochs", "batch_size") and type(value) is int and value > 0:
+            found[given.arg] = value
+    return found
 
 
 def _signature(

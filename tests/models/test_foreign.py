@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +22,8 @@ from kerasgrid.jobs.route import route  # noqa: E402
 from kerasgrid.models.building import build_model  # noqa: E402
 from kerasgrid.models.foreign import Shown, noted_fits  # noqa: E402
 from kerasgrid.models.hyperparameters import declared  # noqa: E402
-from kerasgrid.models.references import in_hand, text_of  # noqa: E402
-from kerasgrid.models.signature import signature_of  # noqa: E402
+from kerasgrid.models.references import in_hand, parse_reference, text_of  # noqa: E402
+from kerasgrid.models.signature import read_signature, signature_of  # noqa: E402
 from kerasgrid.models.source import function_digest  # noqa: E402
 from kerasgrid.records import Dataset, Fold, Target  # noqa: E402
 from kerasgrid.training.candidate import Candidate  # noqa: E402
@@ -191,7 +192,7 @@ def unread(x, y, x_val, y_val, params):
         (
             fits(epochs=50),
             {},
-            r"trains with epochs=50, and the candidate with 2: .* give epochs: 50 in",
+            r"trains with epochs=50, and the candidate with 2: .* give epochs: 50 in params, of GridSearchCV",
         ),
         (fits(shuffle=False), {}, "gives model.fit shuffle=False, which no search does"),
         (
@@ -230,6 +231,34 @@ def test_rows_that_a_fit_within_a_function_holds_back(asks, share):
     assert (graph_of(candidate, compiled).key is None) == ("callbacks" in asks or share is not None)
     given = replace(recipe, val=0.5)  # what the search says comes first
     assert len(replace(candidate, recipe=given).rows(fold, compiled.val)[0]) == 20
+
+
+def of_constants(x_train, y_train, x_val, y_val, params):
+    model = net(5, 3)
+    return model.fit(x_train, y_train, epochs=7, batch_size=4), model
+
+
+class TrainsByConstants(keras_tuner.HyperModel):
+    def build(self, hp):
+        return net(5, 3, hp.Choice("units", [2, 3]))
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, epochs=7, batch_size=hp.Choice("batch_size", [4]), **kwargs)
+
+
+@pytest.mark.parametrize("given", [of_constants, TrainsByConstants])
+def test_numbers_that_a_fit_within_a_function_plainly_has_are_its_candidates(given):
+    function = in_hand(given)
+    signature, _ = declared(function)
+    assert signature.loop == ({"epochs": 7, "batch_size": 4} if given is of_constants else {"epochs": 7})
+    asked = route({"batch_size": 4}, signature, {})
+    assert (asked.epochs, asked.batch_size) == (7, 4)
+    params = {**asked.model, **({} if given is of_constants else {"units": 2})}
+    build(given, params, THREE, shown(loop={"batch_size": 4, "epochs": 7}))
+    assert route({"epochs": 2}, signature, {}).epochs == 2
+    path = Path(__file__)
+    read = read_signature(parse_reference(f"{path.name}:of_constants", path.parent))
+    assert read.loop == {"epochs": 7, "batch_size": 4}
 
 
 def test_a_talos_function_returns_a_model():
