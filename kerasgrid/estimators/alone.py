@@ -149,7 +149,8 @@ class Alone:
             validation, prepare = None if val is None else data.batches(val), data.preparation
 
             def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
-                batches.rows = rows[data_order(seed, job, epoch, len(rows))]
+                if compiled.shuffles:
+                    batches.rows = rows[data_order(seed, job, epoch, len(rows))]
                 batches.prepare, batches.mix = data.preparing(augment_key(seed, job, epoch))
 
             def watch(epoch: int, logs: Mapping[str, float]) -> None:

@@ -213,7 +213,7 @@ def take_others(values: dict[str, list[Any]], signature: Signature, where: str) 
     """
     faults = []
     for name in values.keys() - {*signature.names}:
-        if name in _REFUSED:
+        if name in _REFUSED and signature.style != "talos":  # which reads what it is given
             faults.append(Fault(f"{where}.{name}", _REFUSED[name]))
             del values[name]
         elif name == VAL:

@@ -97,10 +97,12 @@ class Asked:
     Attributes:
         callbacks: Its own.
         split: The share of training rows that it holds back; None where it says none.
+        shuffles: Whether an epoch has an order of its own.
     """
 
     callbacks: Sequence[keras.callbacks.Callback] = ()
     split: float | None = None
+    shuffles: bool = True
 
     @property
     def monitors_val(self) -> bool:
@@ -339,9 +341,10 @@ def check_fit(name: str, model: keras.Model, fits: list[Fit], shown: Shown) -> N
     for key, value in given.items():
         if key in _ELSEWHERE:
             raise ModelError(f"{name} gives model.fit {key}: leave it out, and give {_ELSEWHERE[key]}.")
-        if (key == "shuffle" and not value) or (key == "initial_epoch" and value):
+        if key == "initial_epoch" and value:
             raise ModelError(f"{name} gives model.fit {key}={value!r}, which no search does: leave it out.")
     shown.asked.callbacks, shown.asked.split = callbacks, given.get("validation_split") or None
+    shown.asked.shuffles = bool(given.get("shuffle", True))
 
 
 def _callbacks_of(given: Any) -> list[keras.callbacks.Callback]:

@@ -185,7 +185,7 @@ class Candidate:
         if shown is not None:
             asked = shown.asked
             share = asked.split or (DEFAULT_VAL if asked.monitors_val else None)
-            compiled = replace(compiled, callbacks=tuple(asked.callbacks), val=share)
+            compiled = replace(compiled, callbacks=tuple(asked.callbacks), val=share, shuffles=asked.shuffles)
         check_range(model, self.recipe.target_scale)
         if self.mixes:
             compiled = mixing_labels(compiled)

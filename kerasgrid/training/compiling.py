@@ -49,6 +49,7 @@ class Compiled:
         metric_labels: The form of labels that its metrics want, where its loss is given mixed ones; or None.
         callbacks: That a fit of the model function's own asks for.
         val: The share of training rows that such a fit holds back; None for none.
+        shuffles: Whether an epoch has an order of its own; else it is that of the rows.
     """
 
     model: keras.Model
@@ -61,6 +62,7 @@ class Compiled:
     metric_labels: str | None = None
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
     val: float | None = None
+    shuffles: bool = True
 
     @property
     def is_measured(self) -> bool:

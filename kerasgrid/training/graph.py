@@ -185,8 +185,6 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any], inputs: Inputs | None) ->
     check_model(model, 1 if inputs is None else len(inputs.each))
     if compiled.callbacks:
         raise UnfusibleError("a fit of the model function's own has callbacks")
-    if compiled.val is not None:
-        raise UnfusibleError("a fit of the model function's own holds rows back")
     if compiled.sets_weights:  # or a model whose graph is not known makes them where this is not seen
         raise UnfusibleError("the model function gives weights values of its own")
     loss = loss_of(model)

@@ -135,10 +135,12 @@ class Loop:
         """Trains one epoch, or the rest of the one that a checkpoint stands in; returns its means."""
         recipe = self.candidate.recipe
         seed, drawn = recipe.seed, recipe.drawn(self.job)
-        order = data_order(seed, drawn, epoch, len(self.samples.train))
+        rows = self.samples.train
+        if self.compiled.shuffles:
+            rows = rows[data_order(seed, drawn, epoch, len(rows))]
         bridge = _Bridge(self, hooks, epoch, saved)
         self._watch.begin()
-        rows, size = self.samples.train[order], self.candidate.route.batch_size
+        size = self.candidate.route.batch_size
         key = augment_key(seed, drawn, epoch)
         with self.samples.batches(rows, size, self.progress.step, key) as batches:
             history = self.model.fit(

@@ -66,6 +66,9 @@ class FallBackError(Exception):
 
 def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
+    if compiled.val is not None or not compiled.shuffles:
+        what = "holds rows back" if compiled.shuffles else "does not shuffle"
+        return Graph(None, f"a fit of the model function's own {what}")
     try:
         return lift(compiled, candidate.sample(compiled), candidate.data.inputs).told(compiled.labels)
     except UnfusibleError as error:

@@ -16,6 +16,7 @@ keras_tuner = pytest.importorskip("keras_tuner")
 
 import numpy as np  # noqa: E402
 
+from kerasgrid.estimators.classifier import KerasClassifier  # noqa: E402
 from kerasgrid.estimators.wrappers import stored  # noqa: E402
 from kerasgrid.jobs.recipe import Recipe  # noqa: E402
 from kerasgrid.jobs.route import route  # noqa: E402
@@ -194,7 +195,7 @@ def unread(x, y, x_val, y_val, params):
             {},
             r"trains with epochs=50, and the candidate with 2: .* give epochs: 50 in params, of GridSearchCV",
         ),
-        (fits(shuffle=False), {}, "gives model.fit shuffle=False, which no search does"),
+        (fits(initial_epoch=1), {}, "gives model.fit initial_epoch=1, which no search does"),
         (
             fits(class_weight={0: 1}),
             {},
@@ -216,6 +217,8 @@ def test_what_a_fit_within_a_function_asks_for_beside_its_candidate(function, pa
     [
         ({"validation_split": 0.25, "callbacks": [keras.callbacks.EarlyStopping("val_loss")]}, 0.25),
         ({"validation_split": 0.25}, 0.25),
+        ({"shuffle": False}, None),
+        ({}, None),
         ({"validation_data": (1, 1), "callbacks": [keras.callbacks.EarlyStopping("val_loss")]}, 0.1),
         ({"validation_data": (1, 1), "callbacks": [keras.callbacks.EarlyStopping("loss")]}, None),
     ],
@@ -228,9 +231,25 @@ def test_rows_that_a_fit_within_a_function_holds_back(asks, share):
     compiled = candidate.compile()
     rows, val = candidate.rows(fold, compiled.val)
     assert (len(rows), val is None) == (40 - int(40 * (share or 0)), share is None)
-    assert (graph_of(candidate, compiled).key is None) == ("callbacks" in asks or share is not None)
+    assert (graph_of(candidate, compiled).key is None) == bool(asks)
     given = replace(recipe, val=0.5)  # what the search says comes first
     assert len(replace(candidate, recipe=given).rows(fold, compiled.val)[0]) == 20
+
+
+def test_a_fit_within_a_function_that_does_not_shuffle_has_the_rows_in_their_order():
+    X, y = np.arange(40, dtype=np.float32)[:, None] / 40, np.arange(40) % 3
+
+    def trains(x, y, x_val, y_val, params):
+        first = keras.initializers.Constant([[0.5, 0, -0.5]])
+        model = keras.Sequential([keras.Input((1,)), layers.Dense(3, "softmax", kernel_initializer=first)])
+        model.compile("sgd", "categorical_crossentropy")
+        return model.fit(x, y, epochs=2, batch_size=8, shuffle=params["shuffle"]), model
+
+    expected = trains(X, np.eye(3)[y], X, y, {"shuffle": False})[0].history["loss"]
+    made = [KerasClassifier(trains, shuffle=shuffle).fit(X, y) for shuffle in (False, True)]
+    found, other = (one.history_["loss"] for one in made)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert other != pytest.approx(expected, rel=1e-5)
 
 
 def of_constants(x_train, y_train, x_val, y_val, params):
