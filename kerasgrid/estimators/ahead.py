@@ -44,7 +44,8 @@ from kerasgrid.errors import (
     RefusedError,
     TrialError,
 )
-from kerasgrid.estimators.base import KerasEstimator, training
+from kerasgrid.estimators.alone import training
+from kerasgrid.estimators.base import KerasEstimator
 from kerasgrid.estimators.wrappers import VALIDATION
 from kerasgrid.executors import Executor
 from kerasgrid.planning.workers import MAX_PROBES, lent_executor

@@ -6,8 +6,9 @@ Importing this imports no Keras; fitting does.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -19,16 +20,16 @@ import numpy as np
 from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbacks
 from kerasgrid.config.augment import faults_of_augment
 from kerasgrid.console import warn
-from kerasgrid.data.encoding import Encoder
 from kerasgrid.data.statistics import pixel_top
 from kerasgrid.errors import ConfigError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.loading import load_function
-from kerasgrid.models.references import in_hand, parse_reference
+from kerasgrid.models.references import in_hand, own_fit, parse_reference
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.records import Dataset, Fold, Job, Trial
-from kerasgrid.seeds import augment_key, data_order, model_seed
+from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
+from kerasgrid.training.entry import quiet
 from kerasgrid.wording import instead_of, is_built
 
 if TYPE_CHECKING:  # they import Keras
@@ -37,24 +38,43 @@ if TYPE_CHECKING:  # they import Keras
     from kerasgrid.training.compiling import Compiled
     from kerasgrid.training.learnt import Learnt
 
+_TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    """Lets one thread train at a time, quietly, and gives random states back after."""
+    with _TRAINING, kept_random_state(), quiet():
+        yield
+
 
 @dataclass
 class Net:
     """A trained net.
 
+    It is pickled as Keras pickles its model where that is all of Keras's own; else Keras would not find its
+    classes again, or not what these were made with, and it is built again by the model function.
+
     Attributes:
         compiled: The model, of X as it is, and how outputs are read.
         inputs: How values are scaled and prepared that the model itself does not.
-        encoder: What makes vectors of a table's rows.
+        learnt: Of the rows that it was trained on.
+        origin: What builds it again, and the samples that this is shown; None where Keras loads it.
     """
 
     compiled: Compiled
     inputs: tuple[Scaling, Preparation | None]
-    encoder: Encoder | None
+    learnt: Learnt
+    origin: tuple[Alone, Dataset] | None
 
     @classmethod
     def of(
-        cls, candidate: Candidate, compiled: Compiled, learnt: Learnt, prepare: Preparation | None
+        cls,
+        candidate: Candidate,
+        compiled: Compiled,
+        learnt: Learnt,
+        prepare: Preparation | None,
+        origin: tuple[Alone, Dataset],
     ) -> Self:
         """Returns it with the layers around it that prepare values and undo a target's scale."""
         from kerasgrid.training.batches import Scaling
@@ -64,8 +84,24 @@ class Net:
         if whole is not compiled.model:
             compile_as(whole, compiled.model)
             compiled = replace(compiled, model=whole)
+        compiled = replace(compiled, callbacks=())  # which hold the model
         outside = (Scaling(), None) if prepares(whole) else (candidate.scaling(learnt.center), prepare)
-        return cls(compiled, outside, learnt.encoder)
+        return cls(compiled, outside, learnt, origin)
+
+    def __getstate__(self) -> dict[str, Any]:
+        from kerasgrid.training.saving import is_all_of_keras, net_of
+
+        model = self.compiled.model
+        if self.origin is None or is_all_of_keras(model):
+            return {**vars(self), "origin": None}
+        return {"origin": self.origin, "learnt": self.learnt, "weights": net_of(model).get_weights()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["origin"] is not None:
+            (alone, samples), learnt, weights = state["origin"], state["learnt"], state["weights"]
+            with training():
+                state = vars(alone.build(weights, samples, learnt))
+        vars(self).update(state)
 
 
 @dataclass(frozen=True)
@@ -195,30 +231,46 @@ class Alone:
             counted.debias()
         measures = {name: [float(value) for value in values] for name, values in history.history.items()}
         dead = find_reason(callbacks, None, len(measures["loss"]), restored_epoch(callbacks))
-        return Fitted(Net.of(candidate, compiled, learnt, prepare), measures, first_values, dead)
+        net = Net.of(candidate, compiled, learnt, prepare, self._origin(candidate))
+        return Fitted(net, measures, first_values, dead)
 
-    def build(self, weights: Sequence[np.ndarray], samples: Dataset) -> Net:
+    def build(self, weights: Sequence[np.ndarray], samples: Dataset, learnt: Learnt | None = None) -> Net:
         """Returns the net that was trained elsewhere.
 
         Args:
             weights: The model's.
-            samples: That it was trained on, with those that were held out.
+            samples: That it was trained on, with those that were held out; or what `_origin` keeps of them.
+            learnt: Of the rows that it was trained on; None to learn it of these samples.
         """
-        from kerasgrid.training.candidate import seeded
+        from kerasgrid.training.candidate import Candidate, seeded
 
-        candidate = self._candidate(samples)
+        candidate = Candidate.of(self._recipe(samples), self.params, samples)
         with seeded(model_seed(self.seed, self._job)):
             compiled = candidate.compile()
             compiled.model.set_weights(weights)
-            none = np.arange(0)
-            whole = Fold(0, np.arange(len(samples) - samples.n_held_out), none)
-            rows, _ = candidate.rows(whole, compiled.val)
-            learnt = candidate.learnt(Fold(0, rows, none))
-        net = Net.of(candidate, compiled, learnt, candidate.preparation())
+            if learnt is None:
+                none = np.arange(0)
+                whole = Fold(0, np.arange(len(samples) - samples.n_held_out), none)
+                rows, _ = candidate.rows(whole, compiled.val)
+                learnt = candidate.learnt(Fold(0, rows, none))
+        net = Net.of(candidate, compiled, learnt, candidate.preparation(), self._origin(candidate))
         model = net.compiled.model
         if model.optimizer is not None and not model.optimizer.built:  # as it is after a fit, for pickle
             model.optimizer.build(model.trainable_variables)
         return net
+
+    def _origin(self, candidate: Candidate) -> tuple[Alone, Dataset]:
+        """Returns what builds a candidate's net again: without callbacks, and of one sample.
+
+        All samples are kept only where the model function is shown them.
+        """
+        from kerasgrid.training.candidate import import_function
+
+        alone, data, recipe = replace(self, callbacks=()), candidate.data, candidate.recipe
+        if recipe.signature.is_shown or own_fit(import_function(recipe)) is not None:
+            return alone, data
+        one = data.images[:1].copy(), data.labels[:1].copy()
+        return alone, replace(data, images=one[0], labels=one[1], n_held_out=0, weights=None)
 
     def check(self, samples: Dataset) -> None:
         """Builds what would be trained on samples.

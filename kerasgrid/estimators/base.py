@@ -6,9 +6,8 @@ Importing this imports no Keras; fitting does.
 from __future__ import annotations
 
 import gc
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -28,7 +27,7 @@ from kerasgrid.data.in_memory import weights_of
 from kerasgrid.data.inputs import Rows, in_rows, rows_like
 from kerasgrid.data.statistics import Span
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
-from kerasgrid.estimators.alone import Alone, Net, function_of, loop_defaults
+from kerasgrid.estimators.alone import Alone, Net, function_of, loop_defaults, training
 from kerasgrid.estimators.wrappers import (
     APART,
     CALLBACKS,
@@ -43,20 +42,10 @@ from kerasgrid.machine import backend_fault
 from kerasgrid.models.references import in_hand, own_fit
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import Dataset, FoldRecord, Inputs, Table, Target
-from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import quiet
 
 if TYPE_CHECKING:  # they import Keras
     pass
-
-_TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
-
-
-@contextmanager
-def training() -> Iterator[None]:
-    """Lets one thread train at a time, quietly, and gives random states back after."""
-    with _TRAINING, kept_random_state(), quiet():
-        yield
 
 
 class Trained(Protocol):
@@ -360,7 +349,8 @@ class KerasEstimator(BaseEstimator):
         """
         net = self._fitted
         refuse_others(X)
-        X = self._array(X) if net.encoder is None else self._vectors(X, net.encoder)
+        encoder = net.learnt.encoder
+        X = self._array(X) if encoder is None else self._vectors(X, encoder)
         from kerasgrid.training.batches import EVALUATION_BATCH, Batches
 
         rows, (scaling, prepare) = np.arange(len(X)), net.inputs

@@ -279,6 +279,15 @@ def compile_as(model: keras.Model, net: keras.Model) -> None:
     model.compile(**settings)
 
 
+def is_all_of_keras(model: keras.Model) -> bool:
+    """Tells whether Keras has all classes and functions that a model consists of, so that it loads it."""
+    try:
+        parts = [*_parts(keras.saving.serialize_keras_object(model))]
+    except Exception:  # whatever a class of the user's own raises that tells of no config
+        return False
+    return all(module.startswith("keras") for module, _, _ in parts)
+
+
 def net_of(model: keras.Model) -> keras.Model:
     """Returns the net in a saved model; the model itself where no layers stand around it."""
     if not any(layer.name in (STORED, NUMBERS, f"{NUMBERS}_scaled") for layer in model.layers):

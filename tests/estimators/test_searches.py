@@ -2,10 +2,12 @@
 
 import json
 import pickle
+from copy import deepcopy
 from functools import partial
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import loguniform
 from sklearn import config_context, model_selection
@@ -305,6 +307,63 @@ def test_what_a_scorer_fits_is_its_own_and_what_it_keeps_lasts(digits):
     assert own.history_["loss"] != others.history_["loss"]
     assert others.predict_proba(X[:3]).shape == (3, 10)
     assert len(clone(others).fit(X[:40], y[:40]).predict(X)) == 150
+
+
+class Own(keras.Model):
+    """A model whose class Keras does not know, with a layer of which no config tells."""
+
+    def __init__(self, units, n_outputs):
+        super().__init__()
+        self.net = keras.Sequential([Called(keras.ops.relu, units), keras.layers.Dense(n_outputs)])
+
+    def call(self, values):
+        return self.net(values)
+
+
+class Called(keras.layers.Layer):
+    def __init__(self, function, units):
+        super().__init__()
+        self.function, self.inner = function, keras.layers.Dense(units)
+
+    def call(self, values):
+        return self.function(self.inner(values))
+
+
+def build_own(input_shape, n_outputs):
+    return Own(4, n_outputs)
+
+
+def build_own_of_table(input_shape, n_classes):
+    return Own(4, n_classes)
+
+
+def build_own_of_rows(X, y):
+    model = Own(len(X), y.shape[1])
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("case", ["numbers", "table", "rows"])
+def test_a_model_that_keras_would_not_load_is_pickled_with_what_builds_it(case, digits, numbers):
+    """It says the same, on a target's own scale, of a table's rows, and built of rows that it is shown."""
+    X, y = numbers if case == "numbers" else digits
+    if case == "numbers":
+        estimator = kg.KerasRegressor(build_own, target_scale="standardize", epochs=1)
+    elif case == "table":
+        X = pd.DataFrame({"number": X[:, 20], "text": np.array(["a", "b", "c"])[y % 3]})
+        estimator = kg.KerasClassifier(build_own_of_table, epochs=1)
+    else:
+        estimator = kg.KerasClassifier(build_own_of_rows, epochs=1)
+    held_out = X[:10], y[:10]
+    estimator.fit(X, y, validation_data=held_out).set_params(epochs=0)
+    again = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(again.predict(X), estimator.predict(X))
+    weights = zip(again.model_.get_weights(), estimator.model_.get_weights(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in weights)
+    twice = deepcopy(again)
+    np.testing.assert_array_equal(twice.predict(X), estimator.predict(X))
+    assert clone(again).get_params() == estimator.get_params()
 
 
 class Batches(keras.utils.PyDataset):
