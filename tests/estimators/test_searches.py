@@ -88,6 +88,27 @@ def trained(monkeypatch):
     return told
 
 
+# Before the others, which compute step by step.
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="JAX reads no index beyond a table as an error"
+)
+def test_an_error_that_fills_pages_is_told_by_its_cause(digits):
+    def build(input_shape, n_classes):
+        layers = [
+            keras.layers.Embedding(3, 2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(n_classes, "softmax"),
+        ]
+        return keras.Sequential([keras.Input(input_shape), *layers])
+
+    X, y = (digits[0] * 16).astype(int), digits[1]
+    told = r"^\S*test_searches\.py:\d+, InvalidArgumentError: indices\[.*\] = \d+ is not in \[0, 3\)"
+    with pytest.raises(TrialError, match=f"{told}$"):
+        kg.KerasClassifier(build, epochs=1).fit(X, y)
+    with pytest.raises(TrialError, match=rf"{told}\. With name=, all that it said is kept\.$"):
+        kg.GridSearchCV(build, {"epochs": [1]}, cv=2, error_score="raise").fit(X, y)
+
+
 CASES = {
     "grid": (
         "GridSearchCV",
@@ -417,26 +438,6 @@ def test_a_function_that_builds_nothing_is_told_before_anything_is_trained(digit
     with pytest.raises(RefusedError, match=f"^GridSearchCV, estimator: {told}$"):
         kg.GridSearchCV(build, {"units": [1, 2], "epochs": [1]}, cv=2).fit(*digits)
     assert trained == []
-
-
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="JAX reads no index beyond a table as an error"
-)
-def test_an_error_that_fills_pages_is_told_by_its_cause(digits):
-    def build(input_shape, n_classes):
-        layers = [
-            keras.layers.Embedding(3, 2),
-            keras.layers.Flatten(),
-            keras.layers.Dense(n_classes, "softmax"),
-        ]
-        return keras.Sequential([keras.Input(input_shape), *layers])
-
-    X, y = (digits[0] * 16).astype(int), digits[1]
-    told = r"^\S*test_searches\.py:\d+, InvalidArgumentError: indices\[.*\] = \d+ is not in \[0, 3\)"
-    with pytest.raises(TrialError, match=f"{told}$"):
-        kg.KerasClassifier(build, epochs=1).fit(X, y)
-    with pytest.raises(TrialError, match=rf"{told}\. With name=, all that it said is kept\.$"):
-        kg.GridSearchCV(build, {"epochs": [1]}, cv=2, error_score="raise").fit(X, y)
 
 
 def test_faults_of_a_run_are_told_by_what_its_caller_has_given(digits):
