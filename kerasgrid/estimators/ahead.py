@@ -14,10 +14,9 @@ import shutil
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Self
@@ -57,6 +56,8 @@ Split = tuple[np.ndarray, np.ndarray]
 """Rows to train on, and rows that are held out."""
 _RATES = {"reduce_lr_on_plateau", "learning_rate_scheduler"}
 """Callbacks with which Keras's own history tells of learning rates."""
+_AT_A_TIME = 256
+"""Rows that are compared at a time, which stay in a processor's cache."""
 _SAMPLE = 64
 """Rows on which a fit of all samples is looked at; it holds none out."""
 
@@ -69,14 +70,16 @@ class Told:
         params: What it was trained by, with what fits of a run have in common.
         rows: Of all samples, that it was trained on.
         record: How its training went.
-        said: Files of what it says of some samples, and what gives these as scikit-learn does.
+        X: All samples, as they were given.
+        said: Files of what it says of some samples, and which of all these are.
         weights_file: The file of its weights; None where they are not kept.
     """
 
     params: Mapping[str, Any]
     rows: np.ndarray
     record: FoldRecord
-    said: Sequence[tuple[Path, Callable[[], Any]]]
+    X: Any
+    said: Sequence[tuple[Path, np.ndarray]]
     weights_file: Path | None
 
     def predictions(self, X: Any) -> np.ndarray | None:
@@ -84,8 +87,8 @@ class Told:
 
         None of others, and where that was not kept, or not any more.
         """
-        there = ((file, samples) for file, samples in self.said if file.exists())
-        return next((np.load(file) for file, samples in there if _are_same(X, samples())), None)
+        there = ((file, rows) for file, rows in self.said if file.exists())
+        return next((np.load(file) for file, rows in there if _are_some(X, self.X, rows)), None)
 
     def weights(self) -> list[np.ndarray] | None:
         """Returns its model's weights; None where they are not kept, or not any more."""
@@ -318,8 +321,9 @@ class FitsAhead:
         """Tells whether samples are some of all."""
         if len(samples) != len(rows) or not np.array_equal(samples.labels, self.samples.labels[rows]):
             return False
-        images = samples.images if samples.table is not None else as_pixels(samples.images, "X")
-        return _are_equal(images, self.samples.images[rows])
+        images, known = samples.images, self.samples.images
+        are_floats = samples.table is None and known.dtype == np.float32
+        return _are_rows(images.astype(np.float32, copy=False) if are_floats else images, known, rows)
 
     def _fit_of_all(self, estimator: KerasEstimator) -> Told:
         """Trains an estimator on all samples, and keeps its weights."""
@@ -448,8 +452,7 @@ class FitsAhead:
             history.pop("learning_rate", None)
         weights = paths.weights(*job.id) if session.recipe.keeps_weights else None
         files = [(file, rows) for file, rows in files if rows.max() < len(self._every)]  # rows of X
-        said = [(file, partial(_safe_indexing, self._X, rows)) for file, rows in files]
-        return Told(params, fold.train, replace(record, history=history), said, weights)
+        return Told(params, fold.train, replace(record, history=history), self._X, files, weights)
 
     def _is_same(self, splits: Sequence[Split]) -> bool:
         return len(splits) == len(self._splits) and all(
@@ -506,6 +509,19 @@ def _is_plain(value: Any) -> bool:
 
 def _is_finite(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
+
+
+def _are_some(one: Any, whole: Any, rows: np.ndarray) -> bool:
+    """Tells whether samples are some of all, as scikit-learn takes them."""
+    if isinstance(one, np.ndarray) and isinstance(whole, np.ndarray):
+        return one.dtype == whole.dtype and _are_rows(one, whole, rows)
+    return _are_same(one, _safe_indexing(whole, rows))
+
+
+def _are_rows(one: np.ndarray, whole: np.ndarray, rows: np.ndarray) -> bool:
+    """Tells whether an array is some rows of another one, a few at a time."""
+    parts = [slice(at, at + _AT_A_TIME) for at in range(0, len(rows), _AT_A_TIME)]
+    return len(one) == len(rows) and all(_are_equal(one[part], whole[rows[part]]) for part in parts)
 
 
 def _are_same(one: Any, other: Any) -> bool:
