@@ -18,6 +18,7 @@ def drawn(seed, n_rows=60, n_labels=3, places=2):
     return labels, told.astype(np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @example(2971065, 0.5, True)  # where no row that has the label counts
 @given(st.integers(0, 2**32 - 1), st.sampled_from([None, 0.5, 1.0, 2.0]), st.booleans())

@@ -86,6 +86,7 @@ def repeated():
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a", "b", "d", "e"])
 def test_intervals_cover_what_is_true_as_often_as_they_say(repeated, name):
     assert 930 <= repeated["covered", name] <= 970
