@@ -513,6 +513,8 @@ def _is_finite(value: Any) -> bool:
 
 def _are_some(one: Any, whole: Any, rows: np.ndarray) -> bool:
     """Tells whether samples are some of all, as scikit-learn takes them."""
+    if isinstance(one, Rows) and isinstance(whole, Rows):
+        one, whole = one.values, whole.values
     if isinstance(one, np.ndarray) and isinstance(whole, np.ndarray):
         return one.dtype == whole.dtype and _are_rows(one, whole, rows)
     return _are_same(one, _safe_indexing(whole, rows))
@@ -531,10 +533,6 @@ def _are_same(one: Any, other: Any) -> bool:
         return bool(one.equals(other))
     if is_sparse(one):
         return one.shape == other.shape and (one != other).nnz == 0
-    if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and _are_equal(one, other)
-    if isinstance(one, Rows):
-        return _are_same(one.values, other.values)
     if isinstance(one, list):
         return len(one) == len(other) and all(map(np.array_equal, one, other))
     return False

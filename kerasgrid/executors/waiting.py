@@ -32,9 +32,9 @@ class _Workers:
         """Lets them wait, in the place of others."""
         self.timer = threading.Timer(WAIT_S, self.leave)
         self.timer.daemon = True
-        self.timer.start()
         with _LOCK:
             others, _room[:] = _room[:], [self]
+        self.timer.start()  # once they are there, for whom it may come at once
         for other in others:
             other.timer.cancel()
             other.executor.close()
