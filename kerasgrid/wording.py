@@ -80,6 +80,7 @@ _CALLED: dict[str, str] = {
     "search.factor": "reduction_factor eta_factor",
     "search.min_epochs": "min_resources min_resource",
     "search.keep_models": "save_models keep_model save_model save_best_only",
+    "executor.gpus_per_worker": "gpus n_gpus num_gpus gpus_per_trial resources_per_trial",
     "executor.workers": "n_jobs jobs n_workers num_workers max_workers max_parallel processes",
     "training.pack": "packs packing",
     "training.precision": "mixed_precision dtype dtype_policy",

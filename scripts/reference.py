@@ -182,6 +182,8 @@ EXAMPLES = {
     "executor": "executor: {kind: processes, workers: 2}",
     "executor.kind": "executor: {kind: inline}",
     "executor.workers": "executor: {workers: 4}",
+    "executor.address": "executor: {kind: ray, address: ray://head:10001}",
+    "executor.gpus_per_worker": "executor: {gpus_per_worker: 0.5}",
 }
 """An example of each key, on a line."""
 _VALUES = ("data.label", "data.train", "data.test", "data.validation", "search.folds")

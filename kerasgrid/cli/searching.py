@@ -39,7 +39,9 @@ def search(
     engine: Annotated[
         str | None, typer.Option(help="grid, random, halving, bayesian, ...", show_default=False)
     ] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or processes.", show_default=False)] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="inline, processes or ray.", show_default=False)
+    ] = None,
     workers: Annotated[str | None, typer.Option(help="A number, or auto.", show_default=False)] = None,
     time_budget: Annotated[
         str | None,

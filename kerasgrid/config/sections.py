@@ -22,7 +22,8 @@ from pydantic import (
 
 from kerasgrid.config.augment import Augment, NotNegative
 from kerasgrid.config.callbacks import Callbacks
-from kerasgrid.config.validation import Section
+from kerasgrid.config.validation import Section, shown
+from kerasgrid.wording import nearest
 
 _UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}
 _WILD = re.compile(r"[*?[]")
@@ -408,15 +409,24 @@ class AutoKerasConfig(Section):
 MOST_WORKERS = 1024
 _MOST_ON_WINDOWS = 31
 """Workers, each with two handles, of the 63 that it waits for at once."""
+_CLUSTERS = ("auto", "local")
+_CLUSTER = re.compile(r"(?:ray://)?(?:[\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}")
 
 
 class ExecutorConfig(Section):
     """Where jobs run."""
 
     kind: Literal["inline", "processes", "ray"] = "processes"
-    """inline: in this process; processes: worker processes; ray is refused, since it is to come."""
+    """inline: in this process; processes: worker processes; ray: the seats of a Ray cluster."""
     workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | Literal["auto"] = "auto"
-    """auto: one per GPU, else one per core."""
+    """auto: on each GPU as many as gpus_per_worker leaves room for, or else one per core; of a Ray cluster's
+    GPUs and cores likewise."""
+    address: str = "auto"
+    """Of kind ray: the cluster. auto: that of RAY_ADDRESS, or else the one that runs on this machine; local:
+    one of this process's own, on this machine; or such as ray://host:10001 or host:6379."""
+    gpus_per_worker: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | Literal["auto"] = "auto"
+    """The share of a GPU, and of its memory, that a worker has: at 0.5 two workers share one. auto: a whole
+    one where there are GPUs, else none."""
 
     @field_validator("workers")
     @classmethod
@@ -428,6 +438,28 @@ class ExecutorConfig(Section):
         if sys.platform == "win32" and isinstance(workers, int) and workers > _MOST_ON_WINDOWS:
             raise ValueError(f"is {workers}, and Windows waits for {_MOST_ON_WINDOWS} workers at most.")
         return workers
+
+    @field_validator("address")
+    @classmethod
+    def _names_a_cluster(cls, address: str, section: ValidationInfo) -> str:
+        if not (address in _CLUSTERS or _CLUSTER.fullmatch(address)):
+            near = nearest(address, _CLUSTERS)
+            guess = f" Did you mean {near!r}?" if near else ""
+            raise ValueError(f"is {address!r}; 'auto', 'local', ray://HOST:10001 or HOST:6379 holds.{guess}")
+        if section.data.get("kind", "ray") != "ray" and address != "auto":
+            raise ValueError(f"is {address!r}, and clusters are Ray's: leave it out, or take kind: ray.")
+        return address
+
+    @field_validator("gpus_per_worker", mode="before")
+    @classmethod
+    def _has_one_gpu(cls, share: Any, section: ValidationInfo) -> Any:
+        if isinstance(share, int | float) and share > 1:
+            raise ValueError(f"is {share}, and a worker trains on one GPU: at most 1 or 'auto' holds.")
+        if section.data.get("kind") == "inline" and share != "auto":
+            raise ValueError(
+                f"is {shown(share)}, and inline has no workers: leave it out, or take kind: processes."
+            )
+        return share
 
 
 class Config(Section):

@@ -217,6 +217,36 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
             "executor: {kind: inline, workers: 4}",
             "executor.workers: is 4, and inline has one worker: leave it out, or take kind: processes.",
         ),
+        (
+            "executor: {kind: ray, address: loca}",
+            "executor.address: is 'loca'; 'auto', 'local', ray://HOST:10001 or HOST:6379 holds. "
+            "Did you mean 'local'?",
+        ),
+        (
+            "executor: {kind: ray, address: ray://head}",
+            "executor.address: is 'ray://head'; 'auto', 'local', ray://HOST:10001 or HOST:6379 holds.",
+        ),
+        (
+            "executor: {address: head:6379}",
+            "executor.address: is 'head:6379', and clusters are Ray's: leave it out, or take kind: ray.",
+        ),
+        (
+            "executor: {gpus_per_worker: 2}",
+            "executor.gpus_per_worker: is 2, and a worker trains on one GPU: at most 1 or 'auto' holds.",
+        ),
+        (
+            "executor: {gpus_per_worker: 0}",
+            "executor.gpus_per_worker: is 0; above 0 or 'auto' holds.",
+        ),
+        (
+            "executor: {gpus_per_worker: half}",
+            "executor.gpus_per_worker: is 'half'; a number or 'auto' holds.",
+        ),
+        (
+            "executor: {kind: inline, gpus_per_worker: 0.5}",
+            "executor.gpus_per_worker: is 0.5, and inline has no workers: leave it out, or take kind: "
+            "processes.",
+        ),
         ("data: {scale: 0}", "data.scale: is 0; above 0 holds."),
         ("data: {image: [28, 28]}", "data.image: is [28, 28]; at least 3 items hold."),
         ("data: {image: [28, 28, 0]}", "data.image[2]: is 0; at least 1 holds."),
@@ -297,6 +327,22 @@ def test_inline_has_one_worker(tmp_path):
     assert faults_of_text(tmp_path, "model: fc\nexecutor: {kind: inline, workers: 1}") == []
     assert faults_of_text(tmp_path, "model: fc\nexecutor: {kind: inline, workers: auto}") == []
     assert faults_of_text(tmp_path, "model: fc\nexecutor: {workers: 3}", "executor.kind=inline") != []
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [
+        "{kind: inline, address: auto, gpus_per_worker: auto}",
+        "{kind: processes, gpus_per_worker: 0.25}",
+        "{kind: ray, gpus_per_worker: 1}",
+        "{kind: ray, address: local}",
+        "{kind: ray, address: 'ray://head.example-1.org:10001'}",
+        "{kind: ray, address: '10.0.0.7:6379'}",
+        "{kind: ray, address: 'ray://[fe80::1]:10001'}",
+    ],
+)
+def test_what_an_executor_may_be_told(tmp_path, executor):
+    assert faults_of_text(tmp_path, f"model: fc\nexecutor: {executor}") == []
 
 
 def test_a_config_is_frozen():
