@@ -6,6 +6,7 @@ import abc
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 from kerasgrid.records import Context
@@ -107,6 +108,17 @@ class Executor(abc.ABC):
             RunError: The workers cannot start or cannot load the function.
         """
 
+    def share(self, value: Any) -> Callable[[], Any]:
+        """Returns what gives a value where a worker calls it, to be part of a function or of tasks.
+
+        Here the value goes along with each of these. Where workers are elsewhere it may lie on each machine
+        once, and not be sent at all where nobody asks for it.
+
+        Args:
+            value: Picklable; it may not change any more.
+        """
+        return partial(_same, value)
+
     def stop(self) -> None:
         """Asks the running tasks to stop soon and starts no more; `run` ends once they have ended.
 
@@ -125,6 +137,10 @@ class Executor(abc.ABC):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def describe(error: BaseException) -> tuple[str, str, str]:

@@ -82,6 +82,17 @@ def test_a_task_starts_emits_and_finishes(executor):
     assert events == [Started(3, 0), Emitted(3, 9), Finished(3)]
 
 
+def add_shared(task, context):
+    number, array = task
+    context.emit(number + array().sum())
+
+
+def test_what_is_shared_is_there_in_workers(executor):
+    array = executor.share(np.arange(4))
+    events = list(executor.run(add_shared, [(1, array), (2, array)]))
+    assert sorted(event.payload for event in events if isinstance(event, Emitted)) == [7, 8]
+
+
 def test_no_tasks_no_events(executor):
     assert list(executor.run(square, [])) == []
 
