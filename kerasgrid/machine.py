@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -28,6 +29,10 @@ _WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
 _LEAST_SHARE_BYTES = 2 * 2**30
 _MOST_WORKERS = 16
 _MEMORY, _GPU_MEMORY = "KERASGRID_MEMORY_MB", "KERASGRID_GPU_MEMORY_MB"
+_JAX_SHARES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+"""The second is the older name. JAX refuses both together."""
+_FOR_TENSORS = 0.9
+"""Of a share of a GPU's memory: the rest is what CUDA and its libraries take for each process."""
 _NVIDIA_SMI_TIMEOUT_S = 10
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 _PROCESSOR = Path("/proc/cpuinfo")
@@ -74,20 +79,46 @@ def own_memory_bytes() -> int:
 
 def gpu_memory_bytes() -> list[int]:
     """Returns how much of its GPU's memory this worker has; nothing where there is no GPU, or none tells."""
-    told = os.environ.get(_GPU_MEMORY, "")
-    if told.isdecimal():
-        return [int(told) * 2**20]
+    told = gpu_share_mb()
+    if told is not None:
+        return [told * 2**20]
     return [size * 2**20 for size in _gpu_sizes_mb()[:1]] if count_gpus() else []
+
+
+def gpu_share_mb() -> int | None:
+    """Returns how much of its GPU's memory, in MiB, this worker was told to take; None for all of it."""
+    told = os.environ.get(_GPU_MEMORY, "")
+    return int(told) if told.isdecimal() else None
 
 
 def _gpu_sizes_mb() -> list[int]:
     """Returns the memory of each visible GPU, in MiB; nothing where NVIDIA's program does not tell."""
     try:
-        found = ask_nvidia_smi("--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits")
-        sizes = {name: int(size) for *names, size in (line.split(", ") for line in found) for name in names}
-        return [sizes[name] for name in _visible_gpus()]
+        return [int(size) for size in _of_gpus("memory.total")]
+    except ValueError:
+        return []
+
+
+def _of_gpus(what: str) -> list[str]:
+    """Returns what NVIDIA's program tells of each visible GPU; nothing where it does not of one of them."""
+    try:
+        found = ask_nvidia_smi(f"--query-gpu=index,uuid,{what}", "--format=csv,noheader,nounits")
+        told = {name: value for *names, value in (line.split(", ", 2) for line in found) for name in names}
+        return [told[name] for name in _visible_gpus()]
     except (OSError, subprocess.SubprocessError, ValueError, KeyError):
         return []
+
+
+def device_kinds() -> list[str]:
+    """Returns the kind of each GPU that this process may use, such as `NVIDIA H200`; else of its processor.
+
+    By none of them the backend is imported. Parts of a GPU, and those that are not told of, are a `GPU`.
+    """
+    gpus = _visible_gpus()
+    if gpus:
+        return _of_gpus("name") or ["GPU"] * len(gpus)
+    found = re.search(r"^model name\s*:\s*(.+)$", _text(_PROCESSOR), re.MULTILINE)
+    return [found[1].strip() if found else platform.processor() or platform.machine()]
 
 
 def free_shared_bytes() -> int:
@@ -207,14 +238,32 @@ def count_gpus() -> int:
     return len(_visible_gpus())
 
 
-def default_workers() -> int:
-    """Returns a sensible number of workers: one a GPU, else one a core, from 1 to 16.
+def workers_on_gpus(share: float) -> int:
+    """Returns how many workers there is room for on the GPUs, each with a share of one, above 0 up to 1."""
+    return count_gpus() * int(1 / share + 1e-9)
+
+
+def default_workers(share: float | None = None) -> int:
+    """Returns a sensible number of workers: as many as have room on the GPUs, else one a core, up to 16.
 
     Cores are those that this process may run on, fewer where its container has a CPU quota. Each
     worker needs 1.5 GiB of the memory that is available now.
+
+    Args:
+        share: Of a GPU, that each worker has; None for a whole one.
     """
-    wanted = count_gpus() or usable_cores()
-    return max(1, min(wanted, free_shared_bytes() // _WORKER_BYTES, _MOST_WORKERS))
+    wanted = workers_on_gpus(share or 1) or min(usable_cores(), _MOST_WORKERS)
+    return max(1, min(wanted, free_shared_bytes() // _WORKER_BYTES))
+
+
+def gpu_share(n_workers: int, share: float | None = None) -> float | None:
+    """Returns which share of a GPU each of several workers has; None where there is no GPU.
+
+    Args:
+        share: That is asked for; None for what there is, where GPUs go round.
+    """
+    n_gpus = count_gpus()
+    return (share or 1 / -(-n_workers // n_gpus)) if n_gpus else None
 
 
 def worker_share_bytes(n_workers: int) -> int:
@@ -229,13 +278,17 @@ def worker_share_bytes(n_workers: int) -> int:
     return max(_LEAST_SHARE_BYTES, whole_memory_bytes() // n_workers)
 
 
-def worker_environments(n_workers: int) -> list[dict[str, str]]:
+def worker_environments(n_workers: int, share: float | None = None) -> list[dict[str, str]]:
     """Returns for each worker the environment variables that give it its share of the machine.
 
-    GPUs go round; where several workers share one, none may take all of its memory. Without GPUs
-    none is looked for, and TensorFlow keeps the memory of one step for the next by its best-fit
-    allocator, where C's gives it back to the kernel and fetches it anew at each step (up to half of a
-    small convolutional net's time). What the user has set stays as it is.
+    GPUs go round; where a worker has a share of one, it takes memory as it needs it, and of it no more than
+    that share: JAX by its fraction, TensorFlow by what the worker tells it. Without GPUs none is looked for,
+    and TensorFlow keeps the memory of one step for the next by its best-fit allocator, where C's gives it
+    back to the kernel and fetches it anew at each step (up to half of a small convolutional net's time).
+    What the user has set stays as it is.
+
+    Args:
+        share: Of a GPU, as in `gpu_share`.
     """
     gpus = _visible_gpus()
     threads = str(max(1, usable_cores() // n_workers))
@@ -253,11 +306,13 @@ def worker_environments(n_workers: int) -> list[dict[str, str]]:
             "TF_CPU_ALLOCATOR_USE_BFC": "true",
             "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(most_bytes // 2**20),
         }
-    elif len(gpus) < n_workers:
+    elif (own := gpu_share(n_workers, share) or 1) < 1:
         common |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        if not any(name in os.environ for name in _JAX_SHARES):
+            common[_JAX_SHARES[0]] = f"{own * _FOR_TENSORS:.4f}"
         sizes = _gpu_sizes_mb()
         if sizes:
-            common[_GPU_MEMORY] = str(min(sizes) // -(-n_workers // len(gpus)))
+            common[_GPU_MEMORY] = str(int(min(sizes) * own * _FOR_TENSORS))
     common = {name: value for name, value in common.items() if name not in os.environ}
     visible = gpus or ["-1"]
     return [common | {"CUDA_VISIBLE_DEVICES": visible[i % len(visible)]} for i in range(n_workers)]

@@ -26,6 +26,7 @@ def of_eight_cores(monkeypatch, tmp_path):
     monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
     monkeypatch.delenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", raising=False)
     monkeypatch.delenv("KERASGRID_MEMORY_MB", raising=False)
+    monkeypatch.delenv("XLA_CLIENT_MEM_FRACTION", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(machine, "_DRIVER", tmp_path / "gpus")
     monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "cpuinfo")
@@ -112,6 +113,7 @@ def test_nvidia_smi_counts_gpus_where_the_driver_tells_nothing(of_eight_cores, m
         (3, 8, 100, 3),
         (2, 1, 100, 2),
         (4, 8, 3.1, 2),
+        (20, 8, 100, 20),
     ],
 )
 def test_default_workers(of_eight_cores, monkeypatch, gpus, cores, memory_gib, expected):
@@ -119,6 +121,15 @@ def test_default_workers(of_eight_cores, monkeypatch, gpus, cores, memory_gib, e
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
     monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: Memory(int(memory_gib * GIB)))
     assert default_workers() == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "expected"),
+    [(2, 1.0, 2), (2, 0.5, 4), (2, 0.3, 6), (1, 0.1, 10), (2, 0.7, 2), (1, 1 / 3, 3), (0, 0.5, 8)],
+)
+def test_default_workers_are_counted_by_their_share_of_a_gpu(of_eight_cores, gpus, share, expected):
+    install_gpus(of_eight_cores, gpus)
+    assert default_workers(share) == expected
 
 
 @pytest.mark.parametrize(
@@ -249,22 +260,26 @@ def test_worker_environments_deal_out_gpus(of_eight_cores, monkeypatch, visible,
 
 
 @pytest.mark.parametrize(
-    ("visible", "n_workers", "expected", "own"),
+    ("visible", "n_workers", "share", "expected", "own"),
     [
-        (None, 2, [None, None], 40_000),
-        (None, 3, ["20000"] * 3, 40_000),
-        ("GPU-b", 3, ["27000"] * 3, 81_000),
-        ("1,0", 1, [None], 81_000),
-        ("", 4, [None] * 4, None),
+        (None, 2, None, (None, None), 40_000),
+        (None, 2, 1.0, (None, None), 40_000),
+        (None, 3, None, ("18000", "0.4500"), 40_000),
+        (None, 4, 0.5, ("18000", "0.4500"), 40_000),
+        (None, 1, 0.5, ("18000", "0.4500"), 40_000),  # others may have the rest
+        ("GPU-b", 3, None, ("24300", "0.3000"), 81_000),
+        ("1,0", 1, None, (None, None), 81_000),
+        ("", 4, 0.5, (None, None), None),
     ],
 )
-def test_workers_share_a_gpus_memory(of_eight_cores, monkeypatch, visible, n_workers, expected, own):
+def test_workers_share_a_gpus_memory(of_eight_cores, monkeypatch, visible, n_workers, share, expected, own):
     install_gpus(of_eight_cores, 2)
     install_nvidia_smi(of_eight_cores, "echo '0, GPU-a, 40000'; echo '1, GPU-b, 81000'")
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    environments = worker_environments(n_workers)
-    assert [environment.get("KERASGRID_GPU_MEMORY_MB") for environment in environments] == expected
+    environments = worker_environments(n_workers, share)
+    names = ("KERASGRID_GPU_MEMORY_MB", "XLA_CLIENT_MEM_FRACTION")
+    assert {tuple(environment.get(name) for name in names) for environment in environments} == {expected}
     assert gpu_memory_bytes() == ([] if own is None else [own * 2**20])
     monkeypatch.setenv("KERASGRID_GPU_MEMORY_MB", "7")
     assert gpu_memory_bytes() == [7 * 2**20]
@@ -275,6 +290,42 @@ def test_a_gpu_whose_memory_nobody_tells_has_no_known_share(of_eight_cores):
     install_nvidia_smi(of_eight_cores, "echo '0, GPU-a, [N/A]'")
     assert gpu_memory_bytes() == []
     assert "KERASGRID_GPU_MEMORY_MB" not in worker_environments(2)[0]
+
+
+@pytest.mark.parametrize("name", ["XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"])
+def test_jax_is_given_its_fraction_by_one_name_alone(of_eight_cores, monkeypatch, name):
+    """It refuses both."""
+    install_gpus(of_eight_cores, 1)
+    monkeypatch.setenv(name, ".2")
+    assert not {"XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"} & {*worker_environments(2)[0]}
+
+
+ANSWERS = "echo '0, GPU-a, NVIDIA H200'; echo '1, GPU-b, NVIDIA A100, 80GB'"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "script", "visible", "expected"),
+    [
+        (2, ANSWERS, None, ["NVIDIA H200", "NVIDIA A100, 80GB"]),
+        (2, ANSWERS, "1", ["NVIDIA A100, 80GB"]),
+        (2, ANSWERS, "GPU-b,GPU-a", ["NVIDIA A100, 80GB", "NVIDIA H200"]),
+        (2, ANSWERS, "MIG-4a1", ["GPU"]),
+        (2, "exit 9", None, ["GPU", "GPU"]),
+        (2, ANSWERS, "-1", ["AMD EPYC 9B45"]),
+        (0, ANSWERS, None, ["AMD EPYC 9B45"]),
+    ],
+)
+def test_of_which_kinds_the_devices_are(of_eight_cores, monkeypatch, gpus, script, visible, expected):
+    install_gpus(of_eight_cores, gpus)
+    install_nvidia_smi(of_eight_cores, script if gpus else "exit 0")
+    (of_eight_cores / "cpuinfo").write_text("processor : 0\nmodel name\t: AMD EPYC 9B45\nflags : fpu\n")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine.device_kinds() == expected
+
+
+def test_a_processor_that_tells_no_model_has_a_kind(of_eight_cores):
+    assert all(machine.device_kinds())
 
 
 def test_this_machine_gives_at_least_one_worker(monkeypatch):

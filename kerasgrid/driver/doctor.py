@@ -275,6 +275,15 @@ def _look_at_machine(found: Diagnosis) -> None:
     found.add("Machine", "GPUs", f"{n_gpus or 'none'} to use{by}")
     for line in _nvidia_smi():
         found.add("Machine", "", line)
+    kinds = sorted(set(machine.device_kinds()))
+    if len(kinds) > 1:
+        do = "Choose one kind by CUDA_VISIBLE_DEVICES, where scores are to be the same to the bit."
+        found.add("Machine", "kinds", f"{joined(kinds)}: last bits differ from one to the other", WARNING, do)
+    if n_gpus:
+        half = machine.worker_environments(2 * n_gpus, 0.5)[0].get("KERASGRID_GPU_MEMORY_MB")
+        each = f", and has {int(half):,} MiB" if half is not None else ""
+        shared = f"at executor.gpus_per_worker: 0.5 it shares one with another{each}"
+        found.add("Machine", "GPU shares", f"a worker has a whole one; {shared}")
     n_workers, name = machine.default_workers(), "OMP_NUM_THREADS"
     threads = machine.worker_environments(n_workers)[0].get(name, os.environ.get(name))
     found.add("Machine", "workers", f"{n_workers} at most by default, each with {name} of {threads}")

@@ -37,6 +37,7 @@ from kerasgrid.planning.refusals import Refusal
 from kerasgrid.planning.workers import (
     MAX_PROBES,
     device_of,
+    gpu_share,
     make_executor,
     make_recipe,
     prepare_beside,
@@ -52,6 +53,7 @@ from kerasgrid.views.leaderboard import format_seconds
 from kerasgrid.wording import (
     bytes_word,
     count,
+    joined,
     named,
     number_word,
     percent,
@@ -78,6 +80,8 @@ class Preview:
         n_packs: Groups of fits that are trained together.
         epochs: Epochs to train in all, early stopping not counted.
         n_workers: Fits at the same time.
+        gpus: The kind of each worker's GPU, such as `NVIDIA H200`; none where fits train on the processor.
+        gpu_share: The share of it that each has; None where there is none, or a cluster decides.
         models: One record for each distinct model, at most 200.
         refusals: What some of them are refused for.
         n_models: Distinct models in all.
@@ -92,6 +96,8 @@ class Preview:
     n_packs: int
     epochs: int
     n_workers: int
+    gpus: tuple[str, ...]
+    gpu_share: float | None
     models: tuple[ProbeRecord, ...]
     refusals: tuple[Refusal, ...]
     n_models: int
@@ -172,6 +178,8 @@ class Preview:
             "fits_done": self.n_done,
             "packs": self.n_packs,
             "workers": self.n_workers,
+            "gpus": list(self.gpus),
+            "gpus_per_worker": self.gpu_share,
             "epochs": self.epochs,
             "epochs_are_most": self.may_stop,
             "seconds": self.seconds,
@@ -207,6 +215,7 @@ class Preview:
             ("fits", f"{in_all}, {self.n_done:,} done before"),
             ("packs", f"{self.n_packs:,} to train, {count(self.n_workers, 'worker')}"),
             *(("", note) for note in self.notes),
+            *([("gpus", self._gpus())] if self.gpus else []),
             ("epochs", f"{self.epochs:,} to train{at_most}"),
             ("time", self._time()),
             ("memory", self._memory()),
@@ -226,6 +235,13 @@ class Preview:
             f"{built}, {small:,} parameters"
             if small == large
             else f"{built}, {small:,} to {large:,} parameters"
+        )
+
+    def _gpus(self) -> str:
+        kinds = Counter(self.gpus)
+        each = [kind if len(kinds) == 1 else f"{kind} for {count(n, 'worker')}" for kind, n in kinds.items()]
+        return joined(each) + (
+            "" if self.gpu_share is None else f": {self.gpu_share:.3g} of one for each worker"
         )
 
     def _time(self) -> str:
@@ -326,7 +342,8 @@ def _preview(
         refusals = graphs.refusals(records)
         graphs.check_some_build(records, refusals)
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
-        planned = Planner(graphs, threads, device_of(records)).plan(jobs, found, may_measure=False)
+        device = device_of(records)
+        planned = Planner(graphs, threads, device).plan(jobs, found, may_measure=False)
     warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
     routes = map(graphs.route, trials)
     warnings += warnings_of_first_values(recipe, prepared.data, prepared.folds, graphs.records, routes)
@@ -337,6 +354,8 @@ def _preview(
         n_packs=len(planned.packs),
         epochs=planned.epochs if outline is None else outline.epochs,
         n_workers=executor.n_workers,
+        gpus=tuple(executor.device_kinds()) if device.startswith("gpu") else (),
+        gpu_share=gpu_share(prepared.config, executor.n_workers),
         models=tuple(records[: len(built)]),
         refusals=tuple(refusals),
         n_models=len(models),

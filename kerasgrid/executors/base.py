@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
+from kerasgrid import machine
 from kerasgrid.records import Context
 
 Function = Callable[[Any, Context], None]
@@ -118,6 +119,11 @@ class Executor(abc.ABC):
             value: Picklable; it may not change any more.
         """
         return partial(_same, value)
+
+    def device_kinds(self) -> list[str]:
+        """Returns the kind of the device of each worker, as `machine.device_kinds` has it; GPUs go round."""
+        kinds = machine.device_kinds()
+        return [kinds[worker % len(kinds)] for worker in range(self.n_workers)]
 
     def stop(self) -> None:
         """Asks the running tasks to stop soon and starts no more; `run` ends once they have ended.

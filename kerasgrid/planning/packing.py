@@ -21,7 +21,7 @@ from kerasgrid.jobs.route import SETTING_RATES, Route, goes_to_model, merge_augm
 from kerasgrid.machine import backend, versions
 from kerasgrid.planning.plan import NOT_LOOKED_AT, Plan, plan
 from kerasgrid.planning.refusals import Refusal, Refusals
-from kerasgrid.planning.workers import run_probes
+from kerasgrid.planning.workers import gpu_share, run_probes
 from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.training.entry import measure_width
 from kerasgrid.wording import count
@@ -182,8 +182,11 @@ class Planner:
 
     def __init__(self, graphs: Graphs, threads: int | None, device: str) -> None:
         self._graphs, self._executor = graphs, graphs.executor
+        n_workers = self._executor.n_workers
+        kinds = sorted(set(self._executor.device_kinds()))
+        what = [device.partition(":")[0], kinds, gpu_share(graphs.prepared.config, n_workers)]
         host = platform.node()  # a cache may be in a home that several machines share
-        self._machine = [host, device, threads, self._executor.n_workers, versions(), backend()]
+        self._machine = [host, what, threads, n_workers, versions(), backend()]
         self._is_cpu = not device.startswith("gpu")
 
     def plan(
@@ -248,7 +251,9 @@ class Planner:
             if isinstance(event, executors.Emitted):  # a trial that fails leaves the width at 1
                 known[event.payload.graph] = event.payload.width
                 self._remember(event.payload, groups[event.payload.graph])
-        return known
+        n_runs = sum(len(pack.runs) for members in groups.values() for pack in members)
+        most = -(-n_runs // self._executor.n_workers)  # with wider ones a worker would have nothing to do
+        return {graph: min(width, most) for graph, width in known.items()}
 
     def _to_measure(self, packs: Sequence[Pack], widths: Mapping[str, int]) -> bool:
         """Tells whether a search would time some graph's widths."""

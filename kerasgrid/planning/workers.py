@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +30,7 @@ from kerasgrid.records import Doing, ProbeRecord, not_told
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.reading import read_space
 from kerasgrid.training.entry import inspect_function, load, probe
+from kerasgrid.wording import count, joined
 
 MAX_PROBES = 16
 """Candidates that are built before the first epoch so that every value occurs, at most."""
@@ -171,7 +173,32 @@ def prepare_beside(
         doing(reading(draft, executor.n_workers))
         if starts:
             executor.start()
-    return prepare(draft, given, ask=partial(ask_worker, executor), doing=doing)
+    prepared = prepare(draft, given, ask=partial(ask_worker, executor), doing=doing)
+    return replace(prepared, warnings=prepared.warnings + _warnings_of_devices(draft, executor))
+
+
+def _warnings_of_devices(draft: Draft, executor: executors.Executor) -> tuple[str, ...]:
+    """Returns what is not as asked for, or as one may think, of the GPUs that workers have."""
+    config, found = draft.config.executor, []
+    if config.kind == "processes" and config.gpus_per_worker != "auto" and not _runs_inline(draft):
+        asked = f"executor.gpus_per_worker is {config.gpus_per_worker:g}"
+        room = machine.workers_on_gpus(config.gpus_per_worker)
+        if not room:
+            found.append(f"{asked}, and there is no GPU to use here: fits train on the processor")
+        elif config.workers != "auto" and config.workers > room:
+            n = count(machine.count_gpus(), "GPU")
+            found.append(f"{asked}: of {config.workers} workers {room} have room on {n}, and only they start")
+    kinds = Counter(executor.device_kinds())
+    if len(kinds) > 1:
+        each = joined([f"{kind} for {count(n, 'worker')}" for kind, n in kinds.items()])
+        found.append(f"devices are of several kinds, {each}: the last bits of scores differ by kind")
+    return tuple(found)
+
+
+def gpu_share(config: Config, n_workers: int) -> float | None:
+    """Returns which share of a GPU each worker has; None where there is none, or a cluster decides."""
+    asked = None if config.executor.gpus_per_worker == "auto" else config.executor.gpus_per_worker
+    return asked if config.executor.kind == "ray" else machine.gpu_share(n_workers, asked)
 
 
 def reading(draft: Draft, n_workers: int) -> str:
@@ -291,13 +318,15 @@ def _runs_inline(draft: Draft) -> bool:
 
 def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]:
     """Returns the environment of each worker: fewer workers than there are cores have more of them each."""
-    wanted = draft.config.executor.workers
-    if isinstance(wanted, str):
-        n = machine.default_workers()
+    config = draft.config.executor
+    share = None if config.gpus_per_worker == "auto" else config.gpus_per_worker
+    if config.workers == "auto":
+        n = machine.default_workers(share)
         n = min(n, most or most_fits(draft) or n)
     else:
-        n = wanted if most is None else min(wanted, most)
-    return machine.worker_environments(n)
+        n = config.workers if most is None else min(config.workers, most)
+        n = min(n, machine.workers_on_gpus(share) or n) if share else n
+    return machine.worker_environments(n, share)
 
 
 def most_fits(draft: Draft) -> int | None:

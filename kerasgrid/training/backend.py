@@ -390,6 +390,18 @@ def memory_bytes() -> int | None:
     return min(machine.gpu_memory_bytes(), default=None) if _is_on_gpu() else None
 
 
+def keep_to_share() -> None:
+    """Has TensorFlow take no more of a GPU's memory than this worker's share; before anything is on it.
+
+    It grows up to there, as the worker's environment says. JAX has its share from that alone.
+    """
+    most = machine.gpu_share_mb()
+    if NAME == "tensorflow" and most is not None:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            limit = tf.config.LogicalDeviceConfiguration(memory_limit=most)
+            tf.config.set_logical_device_configuration(gpu, [limit])
+
+
 def to_host(tree: Any) -> Any:
     """Returns nested arrays of the device as NumPy's."""
     return keras.tree.map_structure(np.asarray, tree)

@@ -79,8 +79,10 @@ def load() -> None:
         if backend() == "tensorflow":
             with hidden("jax"):  # which tensorflow.lite imports where it can: 0.4 s of each worker
                 import tensorflow  # noqa: F401
+        from kerasgrid.training import backend as own
         from kerasgrid.training import job  # noqa: F401
 
+        own.keep_to_share()
         gc.collect()
         gc.freeze()
 

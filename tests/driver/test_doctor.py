@@ -208,6 +208,35 @@ def test_what_the_driver_says_of_gpus(here, monkeypatch, tmp_path, script, told)
     assert rows[""][1].startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("script", "kinds", "shares"),
+    [
+        (
+            'case "$1" in *name) echo "0, GPU-a, A"; echo "1, GPU-b, B";; *) echo "0, GPU-a, 40000"; '
+            'echo "1, GPU-b, 81000";; esac',
+            (WARNING, "A and B: last bits differ from one to the other"),
+            "a worker has a whole one; at executor.gpus_per_worker: 0.5 it shares one with another, and has "
+            "18,000 MiB",
+        ),
+        (
+            "exit 9",
+            None,
+            "a worker has a whole one; at executor.gpus_per_worker: 0.5 it shares one with another",
+        ),
+    ],
+)
+def test_which_shares_of_gpus_workers_have(here, monkeypatch, tmp_path, script, kinds, shares):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(machine, "count_gpus", lambda: 2)
+    monkeypatch.setattr(machine, "_visible_gpus", lambda: ["0", "1"])
+    rows = rows_of(diagnose(tries=False), "Machine")
+    assert rows.get("kinds") == kinds
+    assert rows["GPU shares"] == ("", shares)
+
+
 def test_a_folder_that_cannot_be_written_is_told(here, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "file" / "cache"))

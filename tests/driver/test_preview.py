@@ -194,6 +194,12 @@ def test_a_table_of_numbers_is_planned_with_its_columns_and_target(tmp_path):
     large = replace(found, models=(*found.models, replace(found.models[0], n_parameters=105_174_210)))
     told = "memory     not measured yet; 802 MiB a fit for weights and gradients alone"
     assert told in large.lines()
+    assert found.as_json()["gpus"] == []
+    assert not any(line.startswith("gpus") for line in found.lines())
+    shared = replace(found, n_workers=2, gpus=("NVIDIA H200",) * 2, gpu_share=0.5)
+    assert "gpus       NVIDIA H200: 0.5 of one for each worker" in shared.lines()
+    mixed = replace(found, n_workers=3, gpus=("A", "B", "A"), gpu_share=None)
+    assert "gpus       A for 2 workers and B for 1 worker" in mixed.lines()
     told = found.as_json()["data"]
     assert told["targets"] == [{"name": "price", "low": 0.5, "median": 1950.5, "high": 3900.5}]
     assert told["columns"] == {"numeric": 1, "categorical": 1}

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from fakes import CONFIG, Crash, fake_train_pack
 
+from kerasgrid import machine
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.augment import Augment
 from kerasgrid.driver import search as driver
@@ -175,7 +176,7 @@ def jobs_and_graphs():
     return [Job(trial, fold) for trial in trials for fold in range(3)], {t.id: Graph("g") for t in trials}
 
 
-def test_widths_are_timed_once_and_kept_for_the_machine(tmp_path):
+def test_widths_are_timed_once_and_kept_for_the_machine(tmp_path, monkeypatch):
     executor = Timing()
     jobs, graphs = jobs_and_graphs()
     first = make_planner(tmp_path, executor, "gpu:0").plan(jobs, graphs)
@@ -186,7 +187,21 @@ def test_widths_are_timed_once_and_kept_for_the_machine(tmp_path):
     assert again == first
     assert len(executor.tasks) == 1
     make_planner(tmp_path, executor, "gpu:1").plan(jobs, graphs)
+    assert len(executor.tasks) == 1
+    monkeypatch.setattr(machine, "device_kinds", lambda: ["NVIDIA H200"])
+    make_planner(tmp_path, executor, "gpu:0").plan(jobs, graphs)
     assert len(executor.tasks) == 2
+    monkeypatch.setattr(packing, "gpu_share", lambda config, n_workers: 0.5)
+    make_planner(tmp_path, executor, "gpu:0").plan(jobs, graphs)
+    assert len(executor.tasks) == 3
+
+
+def test_packs_are_narrower_than_is_best_where_a_worker_would_have_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(Timing, "n_workers", 8)
+    jobs, graphs = jobs_and_graphs()
+    for _ in range(2):  # timed, and as it is kept
+        packs = make_planner(tmp_path, Timing(), "gpu:0").plan(jobs, graphs).packs
+        assert [(pack.width, len(pack.runs)) for pack in packs] == [(3, 3)] * 8
 
 
 def test_little_training_is_not_worth_a_trial_and_check_makes_none(tmp_path):

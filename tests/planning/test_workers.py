@@ -7,7 +7,14 @@ from kerasgrid import machine
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.executors import Emitted
 from kerasgrid.models.references import parse_reference
-from kerasgrid.planning.workers import make_executor, most_fits, run_probes, threads_of
+from kerasgrid.planning.workers import (
+    gpu_share,
+    make_executor,
+    most_fits,
+    prepare_beside,
+    run_probes,
+    threads_of,
+)
 from kerasgrid.records import ProbeRecord
 
 
@@ -77,7 +84,7 @@ def test_there_are_no_more_workers_than_fits_and_they_share_the_cores(monkeypatc
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(machine, "default_workers", lambda: 8)
+    monkeypatch.setattr(machine, "default_workers", lambda share: 8)
     one = draft(search={"holdout": 0.2})
     with make_executor(one) as executor:
         assert (executor.n_workers, threads_of(one)) == (1, 8)
@@ -86,3 +93,49 @@ def test_there_are_no_more_workers_than_fits_and_they_share_the_cores(monkeypatc
     chosen = draft(executor={"workers": 4})
     with make_executor(chosen) as executor:
         assert (executor.n_workers, threads_of(chosen)) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "executor", "n_workers", "share", "told"),
+    [
+        ([], {"workers": 2}, 2, None, []),
+        (["A", "A"], {}, 2, 1, []),
+        (["A", "A"], {"gpus_per_worker": 0.5}, 3, 0.5, []),  # as many as it has fits
+        (["A"], {"workers": 3}, 3, 1 / 3, []),
+        (
+            ["A", "A"],
+            {"workers": 9, "gpus_per_worker": 0.3},
+            6,
+            0.3,
+            ["executor.gpus_per_worker is 0.3: of 9 workers 6 have room on 2 GPUs, and only they start"],
+        ),
+        (
+            [],
+            {"workers": 2, "gpus_per_worker": 0.5},
+            2,
+            None,
+            ["executor.gpus_per_worker is 0.5, and there is no GPU to use here: fits train on the processor"],
+        ),
+        (["A", "B"], {"workers": 1}, 1, 1, []),
+        (
+            ["A", "B"],
+            {"workers": 3},
+            3,
+            0.5,
+            [
+                "devices are of several kinds, A for 2 workers and B for 1 worker: "
+                "the last bits of scores differ by kind"
+            ],
+        ),
+    ],
+)
+def test_workers_go_round_the_gpus_and_what_is_not_as_asked_for_is_told(
+    monkeypatch, gpus, executor, n_workers, share, told
+):
+    monkeypatch.setattr(machine, "_visible_gpus", lambda: [str(i) for i in range(len(gpus))])
+    monkeypatch.setattr(machine, "device_kinds", lambda: gpus or ["processor"])
+    asked = draft(executor=executor)
+    with make_executor(asked) as made:
+        assert made.n_workers == n_workers
+        assert gpu_share(asked.config, made.n_workers) == share
+        assert list(prepare_beside(made, asked, starts=False).warnings) == told

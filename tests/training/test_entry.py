@@ -41,13 +41,16 @@ def test_a_level_of_the_users_own_stays(on_jax, monkeypatch):
 
 
 @pytest.mark.slow
-def test_tensorflow_is_imported_without_a_word():
+def test_tensorflow_is_imported_without_a_word_and_a_worker_has_begun_nothing_on_its_device():
     program = (
         "import os, sys\n"
-        "from kerasgrid.training.entry import quiet\n"
+        "from kerasgrid.training.entry import load, quiet\n"
         "with quiet():\n"
         "    import tensorflow\n"
-        "    tensorflow.config.list_physical_devices()\n"
+        "    device = tensorflow.config.list_physical_devices()[0]\n"
+        "load()\n"
+        "limit = tensorflow.config.LogicalDeviceConfiguration()\n"
+        "tensorflow.config.set_logical_device_configuration(device, [limit] * 2)\n"  # refused from then on
         "os.write(2, b'heard')\n"
     )
     own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
@@ -66,3 +69,25 @@ def test_what_a_worker_imports_is_not_looked_through_for_garbage():
         gc.freeze()
     assert "keras" in sys.modules
     assert n_frozen > 100 * n_tracked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("told", "limits"), [("18000", [("the GPU", 18000)]), (None, [])])
+def test_tensorflow_takes_no_more_of_a_gpu_than_the_workers_share(monkeypatch, told, limits):
+    """Before it has looked at the GPU, after which it would refuse to be told."""
+    from kerasgrid.training import backend
+
+    if backend.NAME != "tensorflow":
+        pytest.skip("JAX has its share from the environment")
+    config, found = backend.tf.config, []
+    monkeypatch.delenv("KERASGRID_GPU_MEMORY_MB", raising=False)
+    if told is not None:
+        monkeypatch.setenv("KERASGRID_GPU_MEMORY_MB", told)
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind: ["the GPU"])
+    monkeypatch.setattr(
+        config,
+        "set_logical_device_configuration",
+        lambda gpu, each: found.append((gpu, each[0].memory_limit)),
+    )
+    backend.keep_to_share()
+    assert found == limits
