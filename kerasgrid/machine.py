@@ -33,6 +33,8 @@ _JAX_SHARES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
 """The second is the older name. JAX refuses both together."""
 _FOR_TENSORS = 0.9
 """Of a share of a GPU's memory: the rest is what CUDA and its libraries take for each process."""
+NODE = "KERASGRID_NODE"
+"""The variable with the name of a worker's machine, of marks that names of files have, in a cluster."""
 _NVIDIA_SMI_TIMEOUT_S = 10
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 _PROCESSOR = Path("/proc/cpuinfo")
@@ -75,6 +77,16 @@ def own_memory_bytes() -> int:
     share = int(told) * 2**20 if told.isdecimal() else whole_memory_bytes()
     used = psutil.Process().memory_info()
     return min(share, used.rss - getattr(used, "shared", 0) + free_memory_bytes())
+
+
+def node() -> str | None:
+    """Returns the name of a worker's machine in a cluster; None elsewhere."""
+    return os.environ.get(NODE)
+
+
+def on_node() -> str:
+    """Returns, for the end of a message, on which machine of a cluster that is; nothing elsewhere."""
+    return f" on the node {found}" if (found := node()) else ""
 
 
 def gpu_memory_bytes() -> list[int]:

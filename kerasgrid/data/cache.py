@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,7 @@ from kerasgrid.data.pictures import Bad, Pictures, told_bad, told_left_out
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
     ARRAY_DAMAGE,
+    HALF_WRITTEN,
     cache_folder,
     digest,
     half_written_name,
@@ -55,6 +56,7 @@ _FILES = "files.npy"
 _SEEN, _LARGE_BYTES = "seen.json", 1 << 28
 """What is known of arrays of so many bytes, of which a digest takes a while."""
 _DAY_S = 86_400
+_PIECE_BYTES, _WAIT_S = 1 << 26, 0.2
 # A rename onto a folder that is not empty, or onto a file.
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -239,6 +241,63 @@ def _decoded(
     if kept is None:
         raise OSError(errno.EIO, "it does not hold what was written to it", str(folder))
     return kept
+
+
+def pieces_of(folder: Path) -> dict[str, list[np.ndarray]]:
+    """Returns the bytes of each file of arrays in a folder of samples, (byte,) uint8 in pieces, mapped.
+
+    Raises:
+        OSError: It is not there any more.
+    """
+    names = [f"{name}.npy" for name in _parts_of(json.loads((folder / "meta.json").read_bytes()))]
+    whole = {name: np.asarray(np.memmap(folder / name, np.uint8, "r")) for name in names}
+    return {
+        name: [array[at : at + _PIECE_BYTES] for at in range(0, len(array), _PIECE_BYTES)]
+        for name, array in whole.items()
+    }
+
+
+def copied(meta: bytes, source: str, pieces: Mapping[str, Sequence[Callable[[], Any]]] | None) -> Path | None:
+    """Returns the folder of samples that another machine has, which is written here where it is not yet.
+
+    Args:
+        meta: The other's meta.json.
+        source: What messages call the data.
+        pieces: What gives those of `pieces_of`; None where they are not at hand.
+
+    Returns:
+        None where the folder is not here and the pieces are not at hand.
+
+    Raises:
+        StorageError: The cache cannot be written.
+    """
+    told = json.loads(meta)
+    folder = cache_folder() / SAMPLES / digest({"format": FORMAT, "content": told["check"]})
+    mark_used(folder)
+    while (is_missing := open_samples(folder, source) is None) and _is_built(folder):
+        time.sleep(_WAIT_S)
+    if is_missing:
+        if pieces is None:
+            return None
+        with _cache_errors(folder.parent):
+            prune(sum(told[name]["bytes"] for name in _parts_of(told)))
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _made_beside(folder) as temporary:
+                for name, parts in pieces.items():
+                    _write_synced(temporary / name, (part() for part in parts))
+                _write_synced(temporary / "meta.json", [meta])
+                mark_made_of(temporary, source)
+                if open_samples(temporary, source) is None:
+                    raise OSError(errno.EIO, "what came from another machine is damaged", str(folder))
+                _put(temporary, folder, _fingerprint_of(told), source)
+        mark_used(folder)
+    return folder
+
+
+def _is_built(folder: Path) -> bool:
+    """Tells whether another process of this machine is building a folder."""
+    beginning = _building(folder).name.removesuffix(HALF_WRITTEN).rpartition(".")[0]
+    return any(map(is_being_written, folder.parent.glob(f"{beginning}.*")))
 
 
 def file_ids(folder: Path) -> np.ndarray | None:
@@ -435,7 +494,7 @@ def _flat(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _write_synced(path: Path, parts: Sequence[Any]) -> None:
+def _write_synced(path: Path, parts: Iterable[Any]) -> None:
     with open(path, "wb") as file:
         for part in parts:
             file.write(part)

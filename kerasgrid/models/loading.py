@@ -31,6 +31,7 @@ from typing import Any
 
 from kerasgrid.errors import ChangedError, ModelError, did_you_mean
 from kerasgrid.io import MOST_BESIDE, read_input
+from kerasgrid.machine import on_node
 from kerasgrid.models.references import ModelReference, in_hand, source_digest, sources_of
 from kerasgrid.models.source import Home, PythonFile, line_in, locate_module, sources_digest
 from kerasgrid.wording import instead_of, is_built
@@ -65,7 +66,7 @@ def load_function(reference: ModelReference, source: str | None = None) -> Calla
                 f"{reference}: the source changed while the search was running. Restore it and give the same "
                 "command again, or start anew with --fresh."
             )
-        package = None if reference.folder is None else _package_of(reference.home, sources.values())
+        package = None if reference.folder is None else _package_of(reference, sources.values())
         function = _function(reference, package)
         if source is not None:
             _loaded[reference, source] = package, function
@@ -122,7 +123,8 @@ def _failed(reference: ModelReference, error: BaseException) -> ModelError:
     line = None if file is None else line_in(error, file)
     where = reference.place if line is None else f"{reference.place}:{line}"
     reason = plain_names(str(error).strip()) or "no message"
-    return ModelError(f"{where}: loading it failed: {type(error).__name__}: {reason}")
+    told = on_node() if isinstance(error, ImportError) else ""
+    return ModelError(f"{where}: loading it failed{told}: {type(error).__name__}: {reason}")
 
 
 def plain_names(text: str) -> str:
@@ -130,8 +132,12 @@ def plain_names(text: str) -> str:
     return re.sub(rf"{_PREFIX}\w+\.", "", text)
 
 
-def _package_of(home: Home, sources: Iterable[PythonFile]) -> _Package:
-    """Returns the modules of a folder whose files are these; the same ones while nothing has changed."""
+def _package_of(reference: ModelReference, sources: Iterable[PythonFile]) -> _Package:
+    """Returns the modules of a folder whose files are these; the same ones while nothing has changed.
+
+    Their names are those that they have on the driver's machine: saved models tell them.
+    """
+    home = reference.home
     known = {str(source.path): source for source in sources}
     with _lock:
         for package in _packages.values():
@@ -139,7 +145,8 @@ def _package_of(home: Home, sources: Iterable[PythonFile]) -> _Package:
                 break
         else:
             told = [str(home), *(f"{path} {known[path].content!r}" for path in sorted(known))]
-            name = f"{_PREFIX}{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
+            there = repr(told).replace(reference.root, "")
+            name = f"{_PREFIX}{hashlib.sha256(there.encode()).hexdigest()[:12]}"
             package = _Package(f"{name}_{len(_packages)}" if name in _packages else name, home)
             _packages[package.name] = package
         package.known |= known

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from kerasgrid.errors import ModelError, did_you_mean
 from kerasgrid.io import file_digest
+from kerasgrid.machine import on_node
 from kerasgrid.models.source import (
     Home,
     PythonFile,
@@ -101,6 +102,7 @@ class ModelReference:
         base: The folder that paths are relative to and that modules are looked for in first.
         folder: The folder whose modules are loaded for this model alone: a file's own, or that on the path
             which holds the module's package; None for what is built in or installed.
+        root: The folder of this machine below which its paths lie, as they are on the driver's; or nothing.
     """
 
     text: str
@@ -110,6 +112,7 @@ class ModelReference:
     function: str
     base: Path
     folder: Path | None = None
+    root: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -136,6 +139,15 @@ class ModelReference:
         return Home(self.folder or Path(os.path.realpath(str(self.file))).parent, self.base)
 
 
+_placed: dict[tuple[str, Path], ModelReference] = {}
+"""What texts name whose files lie elsewhere on this machine than these say, by text and base folder."""
+
+
+def place(text: str, base: Path, reference: ModelReference) -> None:
+    """Lets a text name in this process, from a base folder on, what has its file elsewhere."""
+    _placed[text, base] = reference
+
+
 def parse_reference(text: str, base: Path) -> ModelReference:
     """Returns where a model function is.
 
@@ -147,6 +159,8 @@ def parse_reference(text: str, base: Path) -> ModelReference:
         ModelError: There is no such model, file, module or function, or the file is no Python.
     """
     base = base.absolute()
+    if (text, base) in _placed:
+        return _placed[text, base]
     if text in BUILT_IN:
         module, _, function = BUILT_IN[text].target.partition(":")
         file = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py")
@@ -172,8 +186,8 @@ def parse_reference(text: str, base: Path) -> ModelReference:
         spec = locate_module(place, base)
         if spec is None:
             raise ModelError(
-                f"{text}: no module named {place!r} in {base} or on Python's path. Install it, or give the "
-                "function's file: path/to/file.py:function."
+                f"{text}: no module named {place!r} in {base} or on Python's path{on_node()}. Install it, or "
+                "give the function's file: path/to/file.py:function."
             )
         reference = ModelReference(text, "module", source_file(spec), place, function, base, _folder_of(spec))
     _check_defined(reference)
@@ -236,6 +250,18 @@ def reference_to(function: Callable[..., Any], base: Path) -> ModelReference | N
     file = getattr(loaded, "__file__", None)
     is_there = reference.file is not None and file is not None and os.path.samefile(reference.file, file)
     return reference if is_there else None
+
+
+def own_module(name: str, base: Path) -> ModelReference | None:
+    """Returns where a module of the user's own is that this process has imported; None for all others.
+
+    The reference names no function in it.
+    """
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    if spec is None or (file := source_file(spec)) is None:
+        return None
+    folder = _folder_of(spec)
+    return None if folder is None else ModelReference(name, "module", file, name, "", base, folder)
 
 
 def _folder_of(spec: ModuleSpec) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Self
 
 from kerasgrid.errors import StorageError
 from kerasgrid.io import HALF_WRITTEN, half_written, insist, is_link, storage_errors
+from kerasgrid.machine import node
 
 WEIGHTS = ".weights.npz"
 """How the file of a kept model ends that Keras would not load: its weights, and what to build it by."""
@@ -85,8 +86,8 @@ class RunPaths:
 
     @property
     def worker_log(self) -> Path:
-        """What workers print, and their libraries log."""
-        return self.folder / "workers.log"
+        """What workers print, and their libraries log: those of a cluster by their machine."""
+        return self.folder / (f"workers-{found}.log" if (found := node()) else "workers.log")
 
     @property
     def data(self) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask, PredictTask
-from kerasgrid.machine import backend, hidden
+from kerasgrid.machine import backend, hidden, node
 from kerasgrid.models.references import ModelReference
 from kerasgrid.records import Context, Pack
 
@@ -58,7 +58,7 @@ def _out_of_sight(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def called(about: Any, *rest: Any) -> None:
-        if multiprocessing.parent_process() is None:
+        if multiprocessing.parent_process() is None and not node():
             with quiet():
                 function(about, *rest)
             return

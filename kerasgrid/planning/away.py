@@ -1,0 +1,287 @@
+"""Workers that may not see the driver's files: what they miss is sent, and what they write comes back.
+
+`Away(executor)` is an executor, too. Nothing is sent along until a worker has missed it.
+"""
+
+from __future__ import annotations
+
+import json
+import pickletools
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from kerasgrid.data.cache import pieces_of
+from kerasgrid.errors import RunError
+from kerasgrid.executors import Emitted, Event, Executor, Raised, Started
+from kerasgrid.io import (
+    ARRAY_DAMAGE,
+    discard,
+    half_written_name,
+    open_input,
+    remove,
+    storage_errors,
+    write_atomic,
+)
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.tasks import FinalTask
+from kerasgrid.models.references import ModelReference, own_module, parse_reference, sources_of
+from kerasgrid.records import Context, FoldRecord, NoteRecord, Pack, ProbeRecord
+from kerasgrid.run.paths import RunPaths, is_weights, turns_of
+from kerasgrid.training.away import Begun, Came, Code, File, Missing, Pieces, Sent, Unloadable, Work, work
+from kerasgrid.training.entry import inspect_function
+
+
+class Away(Executor):
+    """Runs what a search asks for by an executor whose workers may be on machines that do not see its files.
+
+    To whoever runs it, it is as if they did: a file that a worker has written is in its place before the
+    event comes that follows it. What is no part of a search is passed on as it is.
+    """
+
+    def __init__(self, inner: Executor) -> None:
+        """Takes an executor, whose attributes it has as well, and closes it at the end."""
+        self.inner = inner
+        self._misses_files = self._misses_samples = False
+        self._marks: dict[Path, tuple[Path, bytes]] = {}
+        self._pieces: dict[str, Pieces] = {}
+        self._kept: dict[Path, File] = {}
+        self._known: dict[Path, tuple[int, tuple[str, ...]]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # before it has one
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self.inner.is_stopping
+
+    def start(self) -> None:
+        """Begins to make all workers ready."""
+        self.inner.start()
+
+    def stop(self) -> None:
+        """Asks the running tasks to stop soon and starts no more."""
+        self.inner.stop()
+
+    def share(self, value: Any) -> Callable[[], Any]:
+        """Returns what gives a value where a worker calls it."""
+        return self.inner.share(value)
+
+    def close(self) -> None:
+        """Ends the workers and what they run."""
+        self.inner.close()
+        for path, _ in self._marks.values():
+            remove(path)
+        self._marks.clear()
+
+    def run(self, function: Callable[[Any, Context], None], tasks: Iterable[Any]) -> Iterator[Event]:
+        """Yields the tasks' events; see Executor.run.
+
+        Raises:
+            ModelError: Code that the search names cannot be read.
+            StorageError: What a worker has written cannot be written here.
+        """
+        if function is inspect_function:
+            tasks = list(tasks)
+            code = _code_of({str(place): one for place, one in enumerate(tasks)}, {})
+            return self._run(Work(_pickled(function, None), replace(code, references={})), None, tasks)
+        if isinstance(function, partial) and function.args and isinstance(function.args[0], Recipe):
+            recipe: Recipe = function.args[0]
+            pickled = _pickled(function.func, recipe)
+            folder = Path(recipe.data_folder)
+            meta = (folder / "meta.json").read_bytes() if recipe.data_folder else b""
+            about = Work(pickled, _code(recipe, pickled), self._mark(recipe.paths), meta)
+            return self._run(about, recipe, tasks)
+        return self.inner.run(function, tasks)
+
+    def _run(self, about: Work, recipe: Recipe | None, tasks: Iterable[Any]) -> Iterator[Event]:
+        waiting, again, tasks = dict[Sent, Event](), deque[Any](), iter(tasks)
+        roots: dict[Sent, str] = {}
+
+        def sent() -> Iterator[Sent]:
+            while True:
+                try:
+                    task = again.popleft() if again else next(tasks)
+                except StopIteration:
+                    return
+                yield self._sent(recipe, task)
+
+        while True:
+            for event in self.inner.run(partial(work, about), sent()):
+                own, task = event.task, event.task.task
+                payload = event.payload if isinstance(event, Emitted) else None
+                if isinstance(event, Started):
+                    waiting[own] = Started(task, event.worker)
+                elif isinstance(payload, Missing):
+                    self._misses_files |= payload.files
+                    self._misses_samples |= payload.samples
+                    del waiting[own]
+                    again.append(task)
+                elif isinstance(payload, Unloadable):
+                    raise RunError(
+                        f"A worker cannot load what it is to run: {payload.reason}. Install what is missing "
+                        "on its machine, as it is on this one."
+                    )
+                elif isinstance(payload, Begun):
+                    roots[own] = payload.root
+                    yield waiting.pop(own)
+                elif isinstance(payload, Came):
+                    assert recipe is not None
+                    _write(recipe.paths, payload)
+                elif own in roots or own in waiting:
+                    if own in waiting:  # it has ended before it could begin
+                        yield waiting.pop(own)
+                    yield _told_here(replace(event, task=task), roots.get(own, ""))
+                    if payload is None:
+                        roots.pop(own, None)
+            if not again or self.is_stopping:
+                return
+
+    # What goes there
+
+    def _mark(self, paths: RunPaths) -> tuple[Path, bytes]:
+        """Returns a file in a run's folder that is there as long as this is open, and what it holds."""
+        path, content = self._marks.get(paths.folder, (None, b""))
+        if path is None or not path.exists():
+            path, content = half_written_name(paths.folder / "seen"), secrets.token_bytes(16)
+            with storage_errors(path):
+                path.write_bytes(content)
+            self._marks[paths.folder] = path, content
+        return path, content
+
+    def _sent(self, recipe: Recipe | None, task: Any) -> Sent:
+        """Returns a task with what workers have missed before."""
+        if recipe is None:
+            return Sent(task)
+        files = [self._file(path) for path in self._files(recipe, task)] if self._misses_files else None
+        return Sent(task, files, self._shared_pieces(recipe.data_folder) if self._misses_samples else None)
+
+    def _shared_pieces(self, folder: str) -> Pieces:
+        if folder not in self._pieces:
+            found = pieces_of(Path(folder))
+            self._pieces[folder] = {name: list(map(self.share, parts)) for name, parts in found.items()}
+        return self._pieces[folder]
+
+    def _file(self, path: Path) -> File:
+        """Returns a file as it goes along; the rows of the folds, which all tasks need, are shared once."""
+        changed_ns = path.stat().st_mtime_ns
+        kept = self._kept.get(path)
+        if kept is not None and kept.changed_ns == changed_ns:
+            return kept
+        found = File(path, changed_ns, self.share(path.read_bytes()))
+        if path.name == "folds.npz":
+            self._kept[path] = found
+        return found
+
+    def _files(self, recipe: Recipe, task: Any) -> list[Path]:
+        """Returns the files of a run that a task needs."""
+        found = [recipe.paths.folds]
+        if isinstance(task, Pack):
+            found += self._checkpoints(recipe.paths, task)
+        elif isinstance(task, FinalTask):
+            found += [*turns_of(task.checkpoint), *([] if task.start is None else [task.start])]
+        return [path for path in found if path.exists()]
+
+    def _checkpoints(self, paths: RunPaths, pack: Pack) -> list[Path]:
+        """Returns the checkpoints that hold runs of a pack, which may bear the names of other jobs."""
+        own = {turn for job in pack.jobs for turn in turns_of(paths.checkpoint(*job.id))}
+        runs = {f"{job.trial.key} {job.fold} {job.repeat}" for job in pack.jobs}
+        there, known = paths.checkpoints, self._known
+        self._known = {path: _runs_in(path, known.get(path)) for path in there}
+        return [path for path in there if path in own or not runs.isdisjoint(self._known[path][1])]
+
+
+def _runs_in(path: Path, known: tuple[int, tuple[str, ...]] | None) -> tuple[int, tuple[str, ...]]:
+    """Returns when a checkpoint was changed, and which runs it holds, but for their epochs."""
+    changed_ns = path.stat().st_mtime_ns
+    if known is not None and known[0] == changed_ns:
+        return known
+    try:
+        with open_input(path) as opened, np.load(opened, allow_pickle=False) as file:
+            runs = json.loads(file["about"].tobytes()).get("runs", ())
+            return changed_ns, tuple(run["run"].rpartition(" ")[0] for run in runs)
+    except (*ARRAY_DAMAGE, AttributeError):  # the worker that reads it begins anew
+        return changed_ns, ()
+
+
+def _pickled(function: Callable[..., Any], recipe: Recipe | None) -> bytes:
+    try:
+        return cloudpickle.dumps((function, recipe))
+    except Exception as error:
+        raise RunError(
+            f"What workers need to know of the search cannot be sent to them: {error}. Let the functions "
+            "that are given in Python hold what can be pickled, or use the executor inline."
+        ) from error
+
+
+def _code(recipe: Recipe, pickled: bytes) -> Code:
+    """Returns the user's own code that a recipe names, and that of modules which its functions come from."""
+    base = Path(recipe.base)
+    named = {name: parse_reference(name, base) for name in recipe.sources if name not in recipe.scorers}
+    model = {"": recipe.model} if isinstance(recipe.model, ModelReference) else {}
+    texts = {argument for _, argument, _ in pickletools.genops(pickled) if isinstance(argument, str)}
+    modules = {
+        text: module
+        for text in sorted(texts)
+        if not text.startswith("kerasgrid") and (module := own_module(text, base)) is not None
+    }
+    code = _code_of({**named, **model, **modules}, modules)
+    return replace(code, references={name: one for name, one in named.items() if one.folder is not None})
+
+
+def _code_of(references: Mapping[str, ModelReference], modules: Mapping[str, ModelReference]) -> Code:
+    files: dict[Path, bytes] = {}
+    for reference in references.values():
+        if reference.folder is None or reference.file is None:
+            continue
+        for source in sources_of(reference).values():
+            files[source.path] = source.content
+            for folder in source.path.parents:
+                if not folder.is_relative_to(reference.home.folder) or folder == reference.home.folder:
+                    break
+                if (init := folder / "__init__.py").is_file() and init not in files:
+                    files[init] = init.read_bytes()
+    folders = {one.folder for one in modules.values() if one.folder is not None}
+    return Code(files, references, tuple(sorted(folders)))
+
+
+# What comes back
+
+
+def _write(paths: RunPaths, came: Came) -> None:
+    path = paths.folder / came.name
+    if came.is_log:
+        with storage_errors(path), open(path, "ab") as log:
+            log.write(came.content)
+        return
+    write_atomic(path, lambda file: file.write(came.content))
+    # A worker leaves one form of a model, and one turn of a checkpoint.
+    others = RunPaths.forms(path) if path.suffix == ".keras" or is_weights(path) else turns_of(path)
+    discard(*(other for other in others if other != path))
+
+
+def _told_here(event: Event, root: str) -> Event:
+    """Returns an event whose texts name paths as they are on this machine."""
+
+    def here(text: str) -> str:
+        return text.replace(root, "")
+
+    if isinstance(event, Raised):
+        return replace(event, message=here(event.message), traceback=here(event.traceback))
+    payload = event.payload if isinstance(event, Emitted) else None
+    if isinstance(payload, NoteRecord):
+        return Emitted(event.task, replace(payload, text=here(payload.text)))
+    if isinstance(payload, FoldRecord | ProbeRecord) and payload.error is not None:
+        error = {key: here(text) for key, text in payload.error.items()}
+        return Emitted(event.task, replace(payload, error=error))
+    return event
