@@ -46,6 +46,7 @@ from kerasgrid.planning.workers import (
     check_goes_on,
     device_of,
     environment,
+    kinds_of_devices,
     lent_executor,
     make_recipe,
     prepare_beside,
@@ -273,7 +274,7 @@ class Session:
         """Begins the session, and ends it after what is done within: to its end, or until it is stopped."""
         self.run.begin({"workers": self.executor.n_workers, "threads": self.threads})
         prepared = self.run.prepared
-        for line in (*self.run.news, *prepared.data.report):
+        for line in (*self.run.news, *self._news_of_devices(), *prepared.data.report):
             self.observer.note(line)
         for line in prepared.warnings:
             self.observer.warn(line)
@@ -310,6 +311,11 @@ class Session:
             self.observer.note(spoken(line))
         remember(self.run.prepared, self.run.state)
         self.observer.end(self.results)
+
+    def _news_of_devices(self) -> Iterator[str]:
+        before, now = self.run.environment.get("gpus"), kinds_of_devices(self.executor)
+        if before not in (None, now) and not self.run.is_old:
+            yield f"This run began on {before} and goes on with {now}: the last bits may differ."
 
     @property
     def is_stopping(self) -> bool:
@@ -363,7 +369,7 @@ class Session:
         for line in warnings:
             self.observer.warn(line)
         if records:
-            self.run.keep_environment(environment(device_of(records)))
+            self.run.keep_environment(environment(device_of(records), self.executor))
 
     def _find_refusals(self) -> None:
         """Looks at models that were refused since it did so before, for what is known of none of them."""

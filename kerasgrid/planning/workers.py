@@ -290,9 +290,15 @@ def device_of(records: Iterable[ProbeRecord]) -> str:
     return next((record.device for record in records if record.device is not None), "unknown")
 
 
-def environment(device: str) -> dict[str, str]:
-    """Returns versions, backend and device, as results.json has them."""
-    return {**versions(), "backend": backend(), "device": device}
+def environment(device: str, executor: executors.Executor) -> dict[str, str]:
+    """Returns versions, backend, device and the kinds of GPUs, as results.json has them."""
+    gpus = {"gpus": kinds_of_devices(executor)} if device.startswith("gpu") else {}
+    return {**versions(), "backend": backend(), "device": device, **gpus}
+
+
+def kinds_of_devices(executor: executors.Executor) -> str:
+    """Returns in words on which kinds of devices workers train, such as `NVIDIA H200`."""
+    return joined(sorted(set(executor.device_kinds())))
 
 
 def why_not_sent(function: Callable[..., Any]) -> str | None:

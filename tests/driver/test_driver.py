@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kerasgrid.driver.search as driver
+from kerasgrid import machine
 from kerasgrid.config.callbacks import EarlyStopping
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.search import search
@@ -141,6 +142,21 @@ def test_a_finished_search_is_not_trained_again(tmp_path, finished, monkeypatch)
     first = finished(tmp_path)
     monkeypatch.setattr(driver, "train_pack", partial(pytest.fail, "trained again"))
     assert without_times(search(config(), results=tmp_path).data) == without_times(first.data)
+
+
+def test_a_run_that_goes_on_with_gpus_of_another_kind_says_so(tmp_path, monkeypatch):
+    notes = Notes()
+    monkeypatch.setattr(
+        packing,
+        "run_probes",
+        lambda recipe, executor, found: [ProbeRecord(one, 100, None, "gpu:0", Graph(None)) for one in found],
+    )
+    for kind in ("NVIDIA A100", "NVIDIA A100", "NVIDIA H200"):
+        monkeypatch.setattr(machine, "device_kinds", lambda kind=kind: [kind])
+        found = search(config(), results=tmp_path, observer=notes)
+        assert found.data["environment"]["gpus"] == "NVIDIA A100"
+    told = "This run began on NVIDIA A100 and goes on with NVIDIA H200: the last bits may differ."
+    assert [text for text in notes.texts if "NVIDIA" in text] == [told]
 
 
 def test_a_wider_space_trains_only_what_is_new(tmp_path, finished):
