@@ -240,9 +240,8 @@ class Preview:
     def _gpus(self) -> str:
         kinds = Counter(self.gpus)
         each = [kind if len(kinds) == 1 else f"{kind} for {count(n, 'worker')}" for kind, n in kinds.items()]
-        return joined(each) + (
-            "" if self.gpu_share is None else f": {self.gpu_share:.3g} of one for each worker"
-        )
+        share = "" if self.gpu_share is None else f": {self.gpu_share:.3g} of one for each worker"
+        return joined(each) + share
 
     def _time(self) -> str:
         if self.measured is None:

@@ -77,6 +77,10 @@ class Away(Executor):
         """Returns what gives a value where a worker calls it."""
         return self.inner.share(value)
 
+    def device_kinds(self) -> list[str]:
+        """Returns the kind of the device of each worker."""
+        return self.inner.device_kinds()
+
     def close(self) -> None:
         """Ends the workers and what they run."""
         self.inner.close()

@@ -59,3 +59,8 @@ def test_a_search_is_the_same_where_nothing_is_seen(fake, unseen, tmp_path, engi
     assert searched(config, tmp_path / "away", Away(Inline())).status == "complete"
     assert content(tmp_path / "away") == content(tmp_path / "here")
     assert not [path for path in away._root().rglob("*.np[yz]") if path.name != "folds.npz"]
+
+
+def test_the_devices_are_those_of_the_workers(monkeypatch):
+    monkeypatch.setattr(Inline, "device_kinds", lambda self: ["NVIDIA H200"])
+    assert Away(Inline()).device_kinds() == ["NVIDIA H200"]
