@@ -302,10 +302,16 @@ def discard(*paths: Path) -> None:
 
     One that has another name, as in a copy of hard links, keeps what it holds.
     """
+    drives: dict[Path, bool] = {}
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
-            if os.lstat(path).st_nlink == 1 and not path.is_symlink() and is_drive(path.parent):
-                os.truncate(path, 0)
+            found = os.lstat(path)
+            if found.st_nlink == 1 and not stat.S_ISLNK(found.st_mode):
+                folder = path.parent
+                if folder not in drives:
+                    drives[folder] = is_drive(folder)
+                if drives[folder]:
+                    os.truncate(path, 0)
             remove(path)
 
 
@@ -476,8 +482,12 @@ def write_text(path: Path, text: str) -> None:
 
     What is no letter, such as a byte of a file's name, is written as the escape by which JSON reads it again.
     """
-    data = text.encode("utf-8", "backslashreplace")
+    data = _as_bytes(text)
     write_atomic(path, lambda file: file.write(data))
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def check_new(path: Path) -> None:
@@ -490,7 +500,16 @@ def check_new(path: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes strict JSON (no NaN, no Infinity), whole or not at all."""
-    write_text(path, json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n")
+    data = json_bytes(value) + b"\n"
+    write_atomic(path, lambda file: file.write(data))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Returns a value as strict JSON."""
+    return _as_bytes(_STRICT.encode(value))
+
+
+_STRICT = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def strict(value: Any) -> Any:
@@ -500,7 +519,8 @@ def strict(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
+        # A curve is nearly all that a fit's record holds.
+        return [item if type(item) is float and math.isfinite(item) else strict(item) for item in value]
     return value
 
 

@@ -12,8 +12,9 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import is_zipfile
 
 import numpy as np
@@ -27,10 +28,12 @@ from kerasgrid.io import (
     discard,
     is_drive,
     is_whole_archive,
+    json_bytes,
     open_input,
     read_json,
     strict,
     write_arrays,
+    write_atomic,
     write_json,
 )
 from kerasgrid.jobs.route import TEST_FOLD
@@ -48,7 +51,7 @@ from kerasgrid.wording import listed
 WRITE_INTERVAL_S = 2.0
 DRIVE_INTERVAL_S = 60.0
 """On a drive, whose trash keeps each one that is replaced."""
-_LEAST_RATIO = 20
+_LEAST_RATIO = 50
 """Of the time between two writings to what the last one took."""
 log = logging.getLogger(__name__)
 N_LEADERS = 10
@@ -73,7 +76,7 @@ class ResultsFile:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last one is some seconds old; writing takes at most a 20th of the time."""
+        """Whether the last one is some seconds old; writing takes at most a 50th of the time."""
         pause_s = max(self._pause_s, _LEAST_RATIO * self._took_s)
         return time.monotonic() - self._written_at > pause_s
 
@@ -101,7 +104,7 @@ class ResultsFile:
                 self._write_history(record)
         about = self._about(status, environment, decides_on_test, journal)
         data = {**about, **state.results(wall_time_s)}
-        write_json(self._paths.json, data)
+        write_atomic(self._paths.json, partial(_write, data))
         self._written_at = time.monotonic()
         self._took_s = self._written_at - began
         return Results.known(data, self._paths.json)
@@ -147,6 +150,20 @@ class ResultsFile:
         }
 
 
+def _write(data: Mapping[str, Any], file: BinaryIO) -> None:
+    """Writes results.json as `write_json` would, trial by trial: the text of many is large."""
+    for place, (name, value) in enumerate(data.items()):
+        file.write(b'%s"%s":' % (b"," if place else b"{", name.encode()))
+        if name != "trials":
+            file.write(json_bytes(value))
+            continue
+        file.write(b"[")
+        for row, trial in enumerate(value):
+            file.write((b"," if row else b"") + json_bytes(trial))
+        file.write(b"]")
+    file.write(b"}\n")
+
+
 class Leaders:
     """Keeps the prediction files of the best complete trials.
 
@@ -163,16 +180,16 @@ class Leaders:
         self._sign = -1 if direction == "max" else 1
         self._ranked: list[tuple[float, int]] = []
 
-    def add(self, state: RunState, trial_id: int) -> None:
-        """Takes a trial all of whose jobs have ended."""
+    def add(self, state: RunState, trial_id: int) -> list[Path]:
+        """Takes a trial all of whose jobs have ended; returns the files that nobody needs any more."""
         score = state.score(trial_id)
         if score is None:  # failed: folds that have not are kept for a second try
-            return
+            return []
         bisect.insort(self._ranked, (self._sign * score, trial_id))
-        if len(self._ranked) > N_LEADERS:
-            _, behind = self._ranked.pop()
-            for job in () if self._keeps_all else state.jobs_of(behind):
-                discard(self.paths.prediction(*job))
+        if len(self._ranked) <= N_LEADERS:
+            return []
+        _, behind = self._ranked.pop()
+        return [] if self._keeps_all else [self.paths.prediction(*job) for job in state.jobs_of(behind)]
 
     def part(self, job: JobId, fold: Fold, n_outputs: int) -> np.ndarray | None:
         """Returns the predictions of a job, (row, output); None where they are not there or damaged."""
@@ -304,8 +321,8 @@ class FoldModels:
                 self._remove(state, other)
 
     def _remove(self, state: RunState, trial_id: int) -> None:
-        for job in state.jobs_of(trial_id):
-            discard(*self.paths.forms(self.paths.model(*job)))
+        models = (self.paths.model(*job) for job in state.jobs_of(trial_id))
+        discard(*(file for model in models for file in self.paths.forms(model)))
 
     def sweep(self, state: RunState, *, is_over: bool = False) -> None:
         """Removes models of fits whose ends are not recorded, and of trials that were given up.
@@ -313,14 +330,14 @@ class FoldModels:
         Args:
             is_over: Whether nothing goes on, so that `best` keeps no trial whose other folds are not done.
         """
+        if not (found := self.paths.models):
+            return
         gone = state.dropped
         if is_over and self.keep == "best":
             gone = gone | {trial for trial in state.trials if not state.is_done(trial)}
         ended = (self.paths.model(*job) for job in state.ended if job[0] not in gone)
         kept = {file for model in ended for file in self.paths.forms(model)}
-        for file in self.paths.models:
-            if file not in kept:
-                discard(file)
+        discard(*(file for file in found if file not in kept))
 
     def remark(self, state: RunState, earlier: Collection[JobId]) -> str | None:
         """Returns that models of the best trial are missing, though they are asked for; None where none is.

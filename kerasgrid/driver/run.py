@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +178,7 @@ class Run:
 
     def _take_end(self, trial: int) -> None:
         """Takes a trial all of whose jobs have ended."""
-        self._leaders.add(self.state, trial)
+        self._ended_files += self._leaders.add(self.state, trial)
         self._models.add(self.state, trial)
 
     def _sweep(self) -> None:
@@ -370,13 +370,13 @@ class Run:
 
     def keep_checkpoint(self, record: CheckpointRecord) -> None:
         """Journals a checkpoint that is in its place."""
-        self._record("checkpoint", asdict(record))
+        self._record("checkpoint", vars(record))
 
     def end(self, record: FoldRecord) -> None:
         """Journals a job's end; its checkpoint goes when that is safe on the disk."""
         if record.job in self.state.waiting:
             discard(self.paths.history(*record.job))  # of a rung
-        self._record("fold", strict(asdict(record)))
+        self._record("fold", strict(vars(record)))
         if self.state.is_done(record.job[0]):
             self._take_end(record.job[0])
         self._ended_files += turns_of(self.paths.checkpoint(*record.job))
@@ -385,10 +385,10 @@ class Run:
     def wait(self, record: FoldRecord, at_end: bool = False) -> None:
         """Journals that a job waits at a rung, or at its last epoch before one, with what it has reached."""
         discard(self.paths.history(*record.job))  # of a lower rung
-        self._record("rung", {**strict(asdict(record)), "at_end": at_end})
+        self._record("rung", {**strict(vars(record)), "at_end": at_end})
 
     def _settle(self) -> None:
-        if not self.is_old and self._journal.settle():
+        if not self.is_old and self._journal.settle() and self._ended_files:
             discard(*self._ended_files)
             self._ended_files.clear()
 

@@ -12,7 +12,7 @@ from kerasgrid.wording import count, named
 NOT_LOOKED_AT = "too many models to build each of them here"
 """The reason of a graph that nobody has asked for yet."""
 PACKS_PER_WORKER = 4
-"""Packs that each worker gets at least, where there are runs enough, so that none waits long at the end."""
+"""Of what is left, each worker's share is so many packs, so that none waits long at the end."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def plan(
     Returns:
         The plan: graph by graph in the order of their first jobs; within one so that runs side by side take
         the same batches, as many candidates at a time as there are runs side by side, so that these are done
-        with all of their folds before the next begin. The same arguments give the same plan.
+        with all of their folds before the next begin. Packs become smaller, to single waves, where several
+        workers share them, after guided self-scheduling (Polychronopoulos and Kuck 1987): whichever is slow,
+        all end at nearly the same time. The same arguments give the same plan.
     """
     graphs, widths = graphs or {}, widths or {}
     grouped: dict[tuple[str, bool], dict[tuple, list[Job]]] = {}
@@ -71,15 +73,16 @@ def plan(
         shares = not reasons.get(job.trial.id)
         run = (job.trial.key if shares else job.trial.id, job.fold, job.repeat)
         grouped.setdefault((graph.key, shares), {}).setdefault(run, []).append(job)
-    n_runs = sum(len(runs) for runs in grouped.values())
-    most = max(1, -(-n_runs // (PACKS_PER_WORKER * n_workers)))
+    n_left = n_runs = sum(len(runs) for runs in grouped.values())
     packs = []
     for (key, shares), runs in grouped.items():
         width = min(widths.get(key, 1), len(runs))
-        size = -(-most // width) * width  # whole waves
         ordered = [sorted(run, key=epochs) if epochs else run for run in _by_batches(runs, width, batches)]
-        for first in range(0, len(ordered), size):
-            chunk = ordered[first : first + size]
+        while ordered:
+            most = -(-(n_runs if n_workers == 1 else n_left) // (PACKS_PER_WORKER * n_workers))
+            size = -(-most // width) * width  # whole waves, so that which runs are in one is not touched
+            chunk, ordered = ordered[:size], ordered[size:]
+            n_left -= len(chunk)
             members = tuple(job for run in chunk for job in run)
             own = tuple(graphs[job.trial.id] for job in members)
             packs.append(Pack(members, own, min(width, len(chunk)), shares=shares, until=until))

@@ -344,7 +344,7 @@ def _check_header(path: Path, header: dict[str, Any], holds: Check | None) -> No
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=_plain)
+    text = _ENCODER.encode(value)
     body = (text[:-1] + ("," if value else "")).encode("ascii")
     return body + checksum(body)
 
@@ -353,6 +353,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"A record holds {value!r}, a {type(value).__qualname__}, which is no JSON.")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain)
 
 
 class _Line(BaseModel):

@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -34,7 +35,7 @@ class RunPaths:
         """results/NAME.json."""
         return self.results / f"{self.name}.json"
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """The run's folder, results/NAME."""
         return self.results / self.name

@@ -52,6 +52,7 @@ class RunState:
     saved: dict[tuple[JobId, bool], int] = field(default_factory=dict)
     ended_at: dict[JobId, float] = field(default_factory=dict)
     _plans: list[Mapping[str, Any]] = field(default_factory=list)
+    _plans_of: dict[int, list[int]] = field(default_factory=dict)
     _rungs: dict[JobId, dict[float, float | None]] = field(default_factory=dict)
     _by_identity: dict[str, int] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -138,6 +139,8 @@ class RunState:
 
     def _plan(self, record: Mapping[str, Any]) -> None:
         """Takes a pack, and which of its jobs are read off which run."""
+        for trial in {trial for trial, _, _ in record["jobs"]}:
+            self._plans_of.setdefault(trial, []).append(len(self._plans))
         self._plans.append(record)
         if record["shares"]:
             for run in Pack(self._jobs(record), shares=True).runs:
@@ -148,12 +151,15 @@ class RunState:
     def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
         """Returns the packs that were planned to wait after an epoch and whose graphs are still these.
 
+        They are those with a trial that is asked for, in the order in which they were planned.
+
         Args:
             graphs: By trial, of those that are asked for.
             until: The epoch; None for packs that wait nowhere.
         """
         found = []
-        for record in self._plans:
+        for place in sorted({place for trial in graphs for place in self._plans_of.get(trial, ())}):
+            record = self._plans[place]
             if record.get("until") != until:
                 continue
             jobs = self._jobs(record)

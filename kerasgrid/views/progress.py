@@ -37,6 +37,7 @@ class _Counts(Observer):
         self.objective = objective
         self.n_trials = self.n_fits = self.n_ended = self.n_trials_ended = self.n_failed = 0
         self.running: dict[tuple[int, int, int], tuple[Job, EpochRecord | None]] = {}
+        self._n_before_epoch, self._parts_done = 0, 0.0  # of those that run
         self.until: int | None = None
         self.best: dict[str, Any] | None = None
         self.stage: str | None = None
@@ -65,13 +66,17 @@ class _Counts(Observer):
         self._forget_speed()
 
     def started(self, job: Job) -> None:
+        self._leave(job.id)
         self.running[job.id] = (job, None)
+        self._n_before_epoch += 1
         if self._marks:
             self._began_warm.add(job.id)
 
     def epoch(self, record: EpochRecord) -> None:
         if record.job in self.running:
+            self._leave(record.job)
             self.running[record.job] = (self.running[record.job][0], record)
+            self._parts_done += _part(record)
         self.stage = None
         self._mark()
 
@@ -84,15 +89,23 @@ class _Counts(Observer):
         self._end(record)
 
     def _end(self, record: FoldRecord) -> None:
+        self._leave(record.job)
         self.running.pop(record.job, None)
         self.n_ended += 1
         self.stage = None
         self._is_known |= record.job in self._began_warm
         self._mark()
 
+    def _leave(self, job: tuple[int, int, int]) -> None:
+        """Takes out of what is counted what a job was told of that runs; nothing of another."""
+        if job in self.running:
+            record = self.running[job][1]
+            self._n_before_epoch -= record is None
+            self._parts_done -= 0.0 if record is None else _part(record)
+
     def _mark(self) -> None:
         """Measures how far training is, once all that runs has had an epoch, which compiles a program."""
-        if not self._marks and any(record is None for _, record in self.running.values()):
+        if not self._marks and self._n_before_epoch:
             return
         now = time.monotonic()
         if self._marks and now - self._marks[-1][0] < _BURST_S:
@@ -103,8 +116,7 @@ class _Counts(Observer):
 
     def _n_done(self) -> float:
         """Returns how many fits are done, parts of those that run included."""
-        records = [record for _, record in self.running.values() if record is not None]
-        return self.n_ended + sum(min(1.0, record.epoch / max(1, record.epochs)) for record in records)
+        return round(self.n_ended + self._parts_done, 9)
 
     def _count(self, row: dict[str, Any], direction: str) -> None:
         self.n_trials_ended += 1
@@ -139,6 +151,11 @@ class _Counts(Observer):
         if left is not None and self.n_ended < self.n_fits:
             parts.append(f"{format_seconds(left)} left")
         return ", ".join(parts)
+
+
+def _part(record: EpochRecord) -> float:
+    """Returns which part of a fit is done."""
+    return min(1.0, record.epoch / max(1, record.epochs))
 
 
 class LiveProgress(_Counts):

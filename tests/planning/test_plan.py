@@ -157,17 +157,30 @@ def test_what_falls_back_is_said_with_its_reason():
     assert made.notes == (f"3 fits by Keras's own fit: {told}.",)
 
 
-def test_a_worker_gets_several_packs_so_that_none_waits_long():
+def test_packs_become_smaller_so_that_no_worker_waits_long():
     jobs = make_jobs(n_rates=40, lengths=(2,))
-    made = plan(jobs, graphs_of(jobs), epochs=epochs, n_workers=2)
-    assert len(made.packs) == 8
-    assert {len(pack.jobs) for pack in made.packs} == {15}
+    sizes = [len(pack.jobs) for pack in plan(jobs, graphs_of(jobs), epochs=epochs, n_workers=2).packs]
+    assert (sizes[0], sizes[-7:]) == (15, [1] * 7)
+    assert sizes == sorted(sizes, reverse=True)
+    alone = plan(jobs, graphs_of(jobs), epochs=epochs).packs
+    assert [len(pack.jobs) for pack in alone] == [30] * 4  # nobody waits for another
+
+
+@pytest.mark.parametrize("width", [1, 3, 4])
+def test_how_many_workers_there_are_does_not_touch_the_waves(width):
+    jobs = make_jobs(n_rates=15, lengths=(2,))
+    graphs = {job.trial.id: Graph("ab"[job.trial.id % 2]) for job in jobs}
+    waves = [
+        waves_of(plan(jobs, graphs, epochs=epochs, n_workers=n, widths={"a": width, "b": 2}))
+        for n in (1, 2, 64)
+    ]
+    assert waves[0] == waves[1] == waves[2]
 
 
 def test_packs_hold_whole_waves():
     jobs = make_jobs(n_rates=40, lengths=(2,))
     made = plan(jobs, graphs_of(jobs), epochs=epochs, n_workers=2, widths={"g": 4})
-    assert [len(pack.runs) for pack in made.packs] == [16] * 7 + [8]
+    assert [len(pack.runs) for pack in made.packs] == [16, 16, 12, 12, *[8] * 4, *[4] * 8]
     assert made.notes == ("120 fits in 1 compiled program, up to 4 side by side.",)
 
 
