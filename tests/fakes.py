@@ -28,6 +28,7 @@ from kerasgrid.records import (
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.seeds import key
+from kerasgrid.training import away
 
 NAN = float("nan")
 CONFIG = {
@@ -194,3 +195,8 @@ def prepare_run(
         prepared = replace(prepared, data=save_samples(paths.data, prepared.data, "X and y"))
     save_folds(paths.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
     return prepared, make_recipe(prepared, paths, interval_s)
+
+
+def see_nothing() -> None:
+    """Lets this process see no file of the driver's, as if it were on another machine."""
+    away._sees = lambda path, content: False

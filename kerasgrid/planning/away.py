@@ -61,6 +61,15 @@ class Away(Executor):
         return getattr(self.inner, name)
 
     @property
+    def tell(self) -> Any:
+        """Is told, in a sentence, what the inner executor waits for."""
+        return self.inner.tell  # type: ignore[attr-defined]  # of executors that wait
+
+    @tell.setter
+    def tell(self, told: Any) -> None:
+        self.inner.tell = told  # type: ignore[attr-defined]
+
+    @property
     def is_stopping(self) -> bool:
         """Whether it was asked to stop."""
         return self.inner.is_stopping
