@@ -14,7 +14,7 @@ import pytest
 from kerasgrid.data import cache as caching
 from kerasgrid.data import load as loading
 from kerasgrid.data.arrays import Joined, Samples
-from kerasgrid.data.cache import fingerprint, map_samples, open_samples, save_samples
+from kerasgrid.data.cache import copied, fingerprint, map_samples, open_samples, pieces_of, save_samples
 from kerasgrid.data.load import load_data
 from kerasgrid.data.sources import Source
 from kerasgrid.errors import DataError, StorageError
@@ -249,6 +249,50 @@ def test_two_processes_at_once(cache, write_csv):
     assert [process.returncode for process in processes] == [0, 0], results
     assert len({out for out, _ in results}) == 1
     assert len(list(cache.iterdir())) == 2  # the whole and the subset, and nothing half done
+
+
+def elsewhere(folder):
+    """Saves samples in a folder; returns what is known of them, and what gives their pieces."""
+    images = np.arange(400, dtype=np.float32).reshape(40, 10)
+    save_samples(folder / "there", Samples(images, np.arange(40) % 2, Target("classes", (0, 1))), "X")
+    found = pieces_of(folder / "there")
+    pieces = {name: [lambda part=part: part for part in own] for name, own in found.items()}
+    return (folder / "there" / "meta.json").read_bytes(), pieces
+
+
+def test_samples_of_another_machine_are_written_once_and_whole(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(caching, "_PIECE_BYTES", 100)
+    meta, pieces = elsewhere(tmp_path)
+    assert len(pieces["images.npy"]) > 10
+    assert copied(meta, "X", None) is None
+    folder = copied(meta, "X", pieces)
+    assert (open_samples(folder, "X").images == open_samples(tmp_path / "there", "X").images).all()
+    assert [path.parent for path in cache.glob("*/meta.json")] == [folder]
+    assert copied(meta, "X", None) == folder
+
+
+def test_samples_that_come_damaged_are_not_kept(cache, tmp_path):
+    meta, pieces = elsewhere(tmp_path)
+    pieces["images.npy"] = [lambda: bytes(len(pieces["labels.npy"][0]()))]
+    with pytest.raises(StorageError, match="what came from another machine is damaged"):
+        copied(meta, "X", pieces)
+    assert not list(cache.iterdir())
+
+
+def test_samples_that_another_process_is_writing_are_waited_for(cache, tmp_path, monkeypatch):
+    meta, pieces = elsewhere(tmp_path)
+    folder = copied(meta, "X", pieces)
+    aside = folder.rename(tmp_path / "aside")
+    part = caching._building(folder)
+    part.mkdir()
+
+    def end(seconds):
+        part.rmdir()
+        aside.rename(folder)
+
+    monkeypatch.setattr(time, "sleep", end)
+    assert copied(meta, "X", None) == folder
+    assert not aside.exists()
 
 
 def test_what_cannot_be_mapped_is_told(train, monkeypatch):

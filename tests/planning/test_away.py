@@ -1,9 +1,15 @@
 """Workers that do not see the driver's files, over executors whose workers do."""
 
+import importlib
 import json
 import re
+import sys
+import types
 import zipfile
+from dataclasses import replace
+from functools import partial
 
+import cloudpickle
 import numpy as np
 import pytest
 from fakes import (
@@ -13,6 +19,7 @@ from fakes import (
     crash,
     fake_probes,
     fake_train_pack,
+    prepare_run,
     see_nothing,
     without_times,
 )
@@ -21,8 +28,12 @@ from kerasgrid.checks.draft import read_draft
 from kerasgrid.data.in_memory import Given
 from kerasgrid.delivery import fitting
 from kerasgrid.driver import search as driver
-from kerasgrid.executors import Inline, Processes
+from kerasgrid.errors import RunError
+from kerasgrid.executors import Emitted, Inline, Processes
+from kerasgrid.io import write_arrays
+from kerasgrid.planning import away as planning
 from kerasgrid.planning.away import Away
+from kerasgrid.records import Job, Pack, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import away
 
@@ -78,6 +89,118 @@ def test_the_devices_are_those_of_the_workers(monkeypatch):
     assert Away(Inline()).device_kinds() == ["NVIDIA H200"]
 
 
+@pytest.fixture
+def recipe(tmp_path):
+    """What workers are told of a fake search whose folds are on disk."""
+    return prepare_run(CONFIG, tmp_path)[1]
+
+
+def told(recipe, function, tasks):
+    with Away(Inline()) as executor:
+        return list(executor.run(partial(function, recipe), tasks))
+
+
+def echo(recipe, task, context):
+    context.emit(str(recipe.paths.folds))
+    context.emit(recipe.data_folder)
+
+
+def write(recipe, task, context):
+    """Writes what runs have, half-written files and a log too, and fails at the end."""
+    paths = recipe.paths
+    for path, text in task:
+        if path.endswith(".log"):
+            with open(paths.folder / path, "a") as log:
+                log.write(text)
+        else:
+            (paths.folder / path).parent.mkdir(exist_ok=True)
+            (paths.folder / path).write_text(text)
+        context.emit((path, text))
+    raise ValueError(f"{paths.folder}: no")
+
+
+def test_what_is_seen_is_used_where_it_is(recipe):
+    events = told(recipe, echo, [1])
+    assert [event.payload for event in events[1:-1]] == [str(recipe.paths.folds), recipe.data_folder]
+
+
+def test_files_are_in_their_place_before_the_event_that_follows_them(unseen, recipe):
+    folder = recipe.paths.folder
+    task = [
+        ("models/trial-0-fold-0-repeat-0.keras", "whole"),
+        ("models/.half.tmp", "half"),
+        ("models/tmp12", "half"),
+        ("workers.log", "one"),
+        ("workers.log", "two"),
+        ("models/trial-0-fold-0-repeat-0.weights.npz", "weights"),
+    ]
+    (folder / "workers.log").write_text("before ")
+    n_seen = 0
+    with Away(Inline()) as executor:
+        for event in executor.run(partial(write, recipe), [task]):
+            assert event.task is task
+            if isinstance(event, Emitted):
+                path, text = event.payload
+                is_whole = "half" not in text
+                n_seen += 1
+                assert (folder / path).exists() == is_whole
+                assert not is_whole or (folder / path).read_text().endswith(text)
+    assert n_seen == len(task)
+    assert (event.error_type, event.message) == ("ValueError", f"{folder}: no")
+    assert (folder / "workers.log").read_text() == "before onetwo"
+    assert [path.name for path in (folder / "models").iterdir()] == ["trial-0-fold-0-repeat-0.weights.npz"]
+
+
+def look(recipe, task, context):
+    context.emit(sorted(path.name for path in recipe.paths.folder.rglob("*") if path.is_file()))
+
+
+def test_a_pack_is_sent_the_checkpoints_of_its_runs_whatever_their_names(unseen, recipe):
+    jobs = [Job(Trial(number, {"dropout": 0.1 * number}), fold=0) for number in range(3)]
+    for job, runs in zip(jobs, ([], [jobs[0]], [jobs[2]]), strict=True):
+        names = [f"{run.trial.key} {run.fold} {run.repeat} 3" for run in runs]
+        about = np.frombuffer(json.dumps({"runs": [{"run": name} for name in names]}).encode(), np.uint8)
+        write_arrays(recipe.paths.checkpoint(*job.id), {"about": about})
+    recipe.paths.checkpoint(9, 0, 0).write_bytes(b"damaged")
+    names = [recipe.paths.checkpoint(*job.id).name for job in jobs]
+    found = [event.payload for event in told(recipe, look, [Pack((jobs[0],))]) if isinstance(event, Emitted)]
+    assert found == [["folds.npz", *names[:2]]]
+
+
+def refuse(recipe, task, context):
+    raise AssertionError
+
+
+def test_what_a_worker_cannot_load_ends_the_run_and_names_its_machine(unseen, recipe, monkeypatch):
+    monkeypatch.setenv("KERASGRID_NODE", "n1")
+    gone = types.ModuleType("gone")
+    exec("def score(y_true, y_pred): ...", vars(gone))
+    monkeypatch.setitem(sys.modules, "gone", gone)
+    with Away(Inline()) as executor:
+        events = executor.run(partial(refuse, replace(recipe, scorers={"score": gone.score})), [1])
+        monkeypatch.delitem(sys.modules, "gone")
+        with pytest.raises(RunError, match="No module named 'gone' on the node n1"):
+            list(events)
+
+
+def test_modules_of_functions_in_hand_go_along(recipe, tmp_path, monkeypatch):
+    (tmp_path / "own_scores" / "deep").mkdir(parents=True)
+    for name, text in {
+        "__init__": "",
+        "deep/__init__": "",
+        "deep/score": "from own_scores import shared",
+    }.items():
+        (tmp_path / "own_scores" / f"{name}.py").write_text(text + "\ndef score(y_true, y_pred): ...")
+    (tmp_path / "own_scores" / "shared.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("own_scores.deep.score")
+    scorers = {"score": module.score}
+    code = planning._code(recipe, cloudpickle.dumps(replace(recipe, scorers=scorers)))
+    own = {str(path.relative_to(tmp_path)) for path in code.files if path.is_relative_to(tmp_path)}
+    assert own == {f"own_scores/{name}.py" for name in ("__init__", "deep/__init__", "deep/score", "shared")}
+    assert tmp_path in code.folders
+
+
 NET = """
 import keras
 from blocks import Scaled
@@ -89,7 +212,9 @@ def known(function):
 def build(input_shape, n_classes, units=4):
     print("built")
     layers = [keras.Input(input_shape), keras.layers.Flatten(), Scaled(), keras.layers.Dense(units)]
-    return keras.Sequential([*layers, keras.layers.Dense(n_classes, activation="softmax")])
+    model = keras.Sequential([*layers, keras.layers.Dense(n_classes, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    return model
 """
 BLOCKS = """
 import keras
@@ -116,23 +241,23 @@ def test_a_search_of_the_users_own_code_is_the_same_on_a_machine_that_sees_nothi
         "name": "own",
         "model": f"{project}/nets/net.py:build",
         "params": {"epochs": 4, "batch_size": 8},
-        "space": {"learning_rate": [0.01, 0.1]},
-        "search": {"folds": 2, "objective": f"{project}/score.py:hits", "keep_models": "best"},
+        "space": {"units": [3, 4]},
+        "search": {"holdout": 0.5, "objective": f"{project}/score.py:hits", "keep_models": "best"},
     }
     given = Given(np.random.default_rng(0).random((32, 3), np.float32), np.arange(32) % 2)
     there = {"TMPDIR": str(elsewhere), "KERASGRID_CACHE": str(elsewhere / "cache"), "KERASGRID_NODE": "n1"}
     here, results = tmp_path / "here", tmp_path / "away"
     with Processes(1, environment=[there], setup=see_nothing) as executor:
         searched(config, here, executor, given)
-        observer = StopAfter(5, crash)
+        observer = StopAfter(6, crash)
         with pytest.raises(Crash):
             searched(config, results, Away(executor), given, observer=observer, checkpoint_interval_s=0)
         assert RunPaths(results, "own").checkpoints
         told = StopAfter(-1, crash)
         assert searched(config, results, Away(executor), given, observer=told).status == "complete"
-        assert -1 - told.n < 4 * 2 * 2
+        assert -1 - told.n < 4
         kept = _modules_of(RunPaths(here, "own"))
-        assert len(kept) == 2
+        assert len(kept) == 1
         assert all(kept.values())
         assert _modules_of(RunPaths(results, "own")) == kept
         ours, theirs = (content(folder)["own.json"] for folder in (here, results))
