@@ -63,11 +63,13 @@ class Away(Executor):
     @property
     def tell(self) -> Any:
         """Is told, in a sentence, what the inner executor waits for."""
-        return self.inner.tell  # type: ignore[attr-defined]  # of executors that wait
+        inner: Any = self.inner
+        return inner.tell
 
     @tell.setter
     def tell(self, told: Any) -> None:
-        self.inner.tell = told  # type: ignore[attr-defined]
+        inner: Any = self.inner
+        inner.tell = told
 
     @property
     def is_stopping(self) -> bool:
@@ -246,7 +248,7 @@ def _code(recipe: Recipe, pickled: bytes) -> Code:
     modules = {
         text: module
         for text in sorted(texts)
-        if not text.startswith("kerasgrid") and (module := own_module(text, base)) is not None
+        if text.partition(".")[0] != "kerasgrid" and (module := own_module(text, base)) is not None
     }
     code = _code_of({**named, **model, **modules}, modules)
     return replace(code, references={name: one for name, one in named.items() if one.folder is not None})

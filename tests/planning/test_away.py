@@ -28,9 +28,11 @@ from kerasgrid.checks.draft import read_draft
 from kerasgrid.data.in_memory import Given
 from kerasgrid.delivery import fitting
 from kerasgrid.driver import search as driver
-from kerasgrid.errors import RunError
+from kerasgrid.errors import ModelError, RunError
 from kerasgrid.executors import Emitted, Inline, Processes
 from kerasgrid.io import write_arrays
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import ModelReference, parse_reference
 from kerasgrid.planning import away as planning
 from kerasgrid.planning.away import Away
 from kerasgrid.records import Job, Pack, Trial
@@ -181,6 +183,17 @@ def test_what_a_worker_cannot_load_ends_the_run_and_names_its_machine(unseen, re
         monkeypatch.delitem(sys.modules, "gone")
         with pytest.raises(RunError, match="No module named 'gone' on the node n1"):
             list(events)
+
+
+def test_what_is_not_installed_there_is_told_with_its_machine(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASGRID_NODE", "n1")
+    installed = ModelReference("no_such.nets:build", "module", None, "no_such.nets", "build", tmp_path)
+    raised = told(replace(recipe, model=installed), refuse, [1])[-1]
+    assert raised.message.startswith("no_such.nets:build: no module named 'no_such.nets' in ")
+    assert " on Python's path on the node n1. Install it" in raised.message
+    (tmp_path / "net.py").write_text("import no_such\ndef build(): ...")
+    with pytest.raises(ModelError, match=r"^net\.py:1: loading it failed on the node n1: "):
+        load_function(parse_reference("net.py:build", tmp_path))
 
 
 def test_modules_of_functions_in_hand_go_along(recipe, tmp_path, monkeypatch):
