@@ -6,8 +6,8 @@ back to the journal. Resuming is the same: what the journal knows is answered fr
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -460,9 +460,14 @@ class Session:
         return [*kept, *made]
 
     def _run_packs(self, packs: Sequence[Pack], is_retry: bool) -> list[Pack]:
-        """Runs packs and returns those whose worker died and that are to be tried again."""
-        died = []
-        for event in self.executor.run(partial(train_pack, self.recipe), packs):
+        """Runs packs and returns those whose worker died and that are to be tried again.
+
+        Most of these are drawn after the others, while there still are any, so that nobody waits for them;
+        what had too little memory waits for a time when less runs beside it.
+        """
+        died: list[Pack] = []
+        again, tried = deque[Pack](), set[tuple[int, int, int]]()
+        for event in self.executor.run(partial(train_pack, self.recipe), _and_then(packs, again)):
             if isinstance(event, executors.Started):
                 self._start(event.task.jobs[0].id)
             elif isinstance(event, executors.Emitted):
@@ -473,16 +478,17 @@ class Session:
             elif isinstance(event, executors.Died):
                 reason = f"the worker {event.reason}."
                 left = self._left(event.task)
-                if is_retry:
+                if is_retry or any(job.id in tried for job in left.jobs):
                     self._fail(left, "OutOfMemory" if event.by_memory else "WorkerDied", reason)
                 elif left.jobs:
-                    died += split(left)
+                    (died if event.by_memory else again).extend(split(left))
+                    tried |= {job.id for job in left.jobs}
                     for job in left.jobs:
                         self.observer.note(f"{job}: {reason} It will be tried once more.")
                         self.run.append("retry", {"job": list(job.id), "reason": reason})
             self.run.tend()
             self._tell_of_stop()
-        return died
+        return [*died, *again]
 
     def _left(self, pack: Pack) -> Pack:
         """Returns a pack without the jobs that have ended, or come to where they wait."""
@@ -540,3 +546,10 @@ class Session:
                 if self._failures[kind] == 1:
                     self.observer.note(f"{message}. Recorded as failed; the search goes on.")
         self.observer.ended(record, self.run.state)
+
+
+def _and_then(packs: Iterable[Pack], later: deque[Pack]) -> Iterator[Pack]:
+    """Yields packs, and then those that have come to be there meanwhile."""
+    yield from packs
+    while later:
+        yield later.popleft()

@@ -40,6 +40,8 @@ class _Counts(Observer):
         self._n_before_epoch, self._parts_done = 0, 0.0  # of those that run
         self.until: int | None = None
         self.best: dict[str, Any] | None = None
+        self._state: RunState | None = None
+        self._done: set[int] = set()
         self.stage: str | None = None
         self._forget_speed()
 
@@ -52,17 +54,19 @@ class _Counts(Observer):
         self.stage = text
 
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
+        if state is not self._state:
+            self._state, self._done, self.n_failed = state, set(), 0
         trials = state.shown()
+        for trial in trials:
+            if trial not in self._done and state.is_done(trial):
+                self._count(trial, state)
+        some = [trial for trial in trials if trial not in self._done]  # of all others all jobs have ended
         self.until = until
         self.n_trials = len(trials)
-        self.n_ended = sum(job in state.ended for trial in trials for job in state.jobs_of(trial))
+        self.n_trials_ended = len(self._done) + sum(trial in state.dropped for trial in some)
+        self.n_ended = len(self._done) * state.n_folds * state.repeats
+        self.n_ended += sum(job in state.ended for trial in some for job in state.jobs_of(trial))
         self.n_fits = self.n_ended + len(jobs)
-        self.n_trials_ended = self.n_failed = 0
-        for trial in trials:
-            if state.is_done(trial):
-                self._count(state.row(trial), state.direction)
-            elif trial in state.dropped:
-                self.n_trials_ended += 1
         self._forget_speed()
 
     def started(self, job: Job) -> None:
@@ -83,7 +87,7 @@ class _Counts(Observer):
     def ended(self, record: FoldRecord, state: RunState) -> None:
         self._end(record)
         if state.is_done(record.job[0]):
-            self._count(state.row(record.job[0]), state.direction)
+            self._count(record.job[0], state)
 
     def waits(self, record: FoldRecord) -> None:
         self._end(record)
@@ -118,10 +122,13 @@ class _Counts(Observer):
         """Returns how many fits are done, parts of those that run included."""
         return round(self.n_ended + self._parts_done, 9)
 
-    def _count(self, row: dict[str, Any], direction: str) -> None:
+    def _count(self, trial: int, state: RunState) -> None:
+        """Takes a trial all of whose jobs have ended, which they stay in a session."""
+        row = state.row(trial)
+        self._done.add(trial)
         self.n_trials_ended += 1
         self.n_failed += row["state"] == "failed"
-        sign = 1 if direction == "max" else -1
+        sign = 1 if state.direction == "max" else -1
         score = row["mean_test_score"]
         if score is not None and (self.best is None or sign * score > sign * self.best["mean_test_score"]):
             self.best = row
