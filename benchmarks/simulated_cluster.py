@@ -25,7 +25,6 @@ import json
 import math
 import pstats
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -158,9 +157,7 @@ class SimulatedCluster(Executor):
             at, _, seat = heapq.heappop(due)
             if is_over and not n_running:
                 break
-            if at < self.now and seat.task is None:
-                at = self.now
-            self.now = max(self.now, at)
+            self.now = at
             if at >= seat.dies_at:  # lost, with what it runs
                 self._count(seat, began, seat.dies_at)
                 if seat.task is not None:
@@ -318,6 +315,8 @@ def config_of(engine: str, n_trials: int, folds: int, settings: dict[str, Any]) 
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
     """Runs one search and returns its figures."""
+    import resource  # which Windows has not
+
     cluster = SimulatedCluster(Training(), given.seats, life_s=given.life_h * 3600)
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as folder:
