@@ -19,7 +19,7 @@ from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_sc
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.checks.samples import told_of_samples
-from kerasgrid.config.sections import MOST_WORKERS
+from kerasgrid.config.sections import MOST_WORKERS, SearchConfig
 from kerasgrid.console import warn
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.driver.budget import Budget, remember
@@ -276,7 +276,8 @@ class Session:
         prepared = self.run.prepared
         for line in (*self.run.news, *self._news_of_devices(), *prepared.data.report):
             self.observer.note(line)
-        for line in prepared.warnings:
+        few = few_at_a_time(self.config.search, len(self.run.folds), self.executor.n_workers)
+        for line in (*prepared.warnings, *few):
             self.observer.warn(line)
         reason = next(filter(None, map(why_not_sent, prepared.functions)), None)
         if reason is not None and self.config.executor.kind != "inline":
@@ -546,6 +547,21 @@ class Session:
                 if self._failures[kind] == 1:
                     self.observer.note(f"{message}. Recorded as failed; the search goes on.")
         self.observer.ended(record, self.run.state)
+
+
+def few_at_a_time(search: SearchConfig, n_folds: int, n_workers: int) -> list[str]:
+    """Returns a line where an engine asks for fewer candidates at a time than all workers can train."""
+    each = n_folds * search.repeats
+    n_fits, most = search.proposals * each, search.trials
+    if "proposals" not in ENGINES[search.engine].settings or n_fits >= n_workers:
+        return []
+    if most is not None and most <= search.proposals:
+        return []
+    return [
+        f"search.proposals is {search.proposals}: {count(n_fits, 'fit')} at a time, so that "
+        f"{n_workers - n_fits} of {n_workers} workers have nothing to do. With {-(-n_workers // each)} all "
+        "have, and with several times as many none waits long for the last fits."
+    ]
 
 
 def _and_then(packs: Iterable[Pack], later: deque[Pack]) -> Iterator[Pack]:

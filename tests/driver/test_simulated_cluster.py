@@ -11,7 +11,8 @@ import pytest
 from fakes import without_times
 
 from kerasgrid.checks.draft import read_draft
-from kerasgrid.driver.search import opened
+from kerasgrid.config.sections import SearchConfig
+from kerasgrid.driver.search import few_at_a_time, opened
 from kerasgrid.run.journal import read
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -42,3 +43,20 @@ def test_over_nodes_that_are_lost_a_search_finds_what_it_finds_at_one_seat(simul
     assert lossy.n_lost > 2
     assert found[0] == found[1]
     assert 0 < lossy.busy_s <= lossy.there_s
+
+
+@pytest.mark.parametrize(
+    ("search", "told"),
+    [
+        (
+            {"engine": "tpe", "trials": 40},
+            "search.proposals is 4: 12 fits at a time, so that 52 of 64 workers have nothing to do. With 22 "
+            "all have, and with several times as many none waits long for the last fits.",
+        ),
+        ({"engine": "tpe", "trials": 40, "proposals": 22}, None),
+        ({"engine": "tpe", "trials": 4}, None),
+        ({"engine": "grid"}, None),
+    ],
+)
+def test_too_few_candidates_at_a_time_are_told(search, told):
+    assert few_at_a_time(SearchConfig.model_validate(search), 3, 64) == ([] if told is None else [told])
