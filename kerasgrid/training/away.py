@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kerasgrid.data.cache import copied
-from kerasgrid.io import remove, scratch_folder, write_atomic
+from kerasgrid.io import discard, remove, scratch_folder, write_atomic
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask
 from kerasgrid.machine import on_node
 from kerasgrid.models.references import ModelReference, parse_reference, place
-from kerasgrid.records import Context
-from kerasgrid.run.paths import RunPaths
+from kerasgrid.records import Context, FoldRecord
+from kerasgrid.run.paths import RunPaths, turns_of
 
 Pieces = Mapping[str, Sequence[Callable[[], Any]]]
 """The bytes of each of several files, in pieces that are fetched when they are called."""
@@ -294,12 +294,14 @@ class _Carrying:
     def emit(self, payload: Any) -> None:
         self.carry()
         self._context.emit(payload)
+        if isinstance(payload, FoldRecord):  # as the driver does
+            discard(*turns_of(self._paths.checkpoint(*payload.job)))
 
     def should_stop(self) -> bool:
         return self._context.should_stop()
 
     def carry(self) -> None:
-        """Emits the files that are new or were changed."""
+        """Emits the files that are new or were changed; but for checkpoints and the log they go then."""
         known, self._known = self._known, self._forms()
         for path, form in self._known.items():
             if form == known.get(path):
@@ -312,6 +314,8 @@ class _Carrying:
                     _told_of_log[path] = file.tell()
             if content or not is_log:
                 self._context.emit(Came(name, content, is_log))
+            if not (is_log or path.parent.name == "checkpoints" or path.name.endswith(".checkpoint.npz")):
+                remove(path)
 
     def _forms(self) -> dict[Path, tuple[int, int, int]]:
         """Returns of each file, half-written ones apart, what changes with it."""

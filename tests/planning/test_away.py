@@ -118,6 +118,7 @@ def write(recipe, task, context):
             (paths.folder / path).parent.mkdir(exist_ok=True)
             (paths.folder / path).write_text(text)
         context.emit((path, text))
+        assert (paths.folder / path).exists() == ("half" in text or path.endswith(".log"))
     raise ValueError(f"{paths.folder}: no")
 
 
