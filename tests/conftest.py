@@ -64,8 +64,14 @@ def pytest_make_collect_report(collector):
     return report
 
 
-def pytest_collection_modifyitems(items):
-    """Begins with the files that train the most, so that none of them is left for the end."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Begins with the files that train the most, so that none of them is left for the end.
+
+    Tests of Ray are a lane of their own, in one process: `pytest -m ray`.
+    """
+    if "ray" not in config.option.markexpr:
+        items[:] = [item for item in items if item.get_closest_marker("ray") is None]
     trained: Counter[Path] = Counter()
     for item in items:
         if mark := item.get_closest_marker("slow"):
@@ -154,6 +160,20 @@ def eager():
 
     with eagerly():
         yield
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A Ray cluster of two nodes with a core each on this machine, begun once for all tests."""
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.add_node(num_cpus=1)
+    ray.init(made.address, log_to_driver=False, logging_level="ERROR")
+    yield made
+    ray.shutdown()
+    made.shutdown()
 
 
 @pytest.fixture(scope="session")

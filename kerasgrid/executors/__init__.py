@@ -1,4 +1,4 @@
-"""Executors: they run a function on tasks, here or in worker processes, and know no training."""
+"""Executors: they run a function on tasks, here or in workers on any machine, and know no training."""
 
 from kerasgrid.executors.base import (
     Context,
@@ -12,6 +12,7 @@ from kerasgrid.executors.base import (
 )
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
+from kerasgrid.executors.ray import Needs, Ray
 from kerasgrid.executors.waiting import lent_processes
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "Executor",
     "Finished",
     "Inline",
+    "Needs",
     "Processes",
     "Raised",
+    "Ray",
     "Started",
     "lent_processes",
 ]

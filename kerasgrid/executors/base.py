@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any, Self
 
 from kerasgrid import machine
-from kerasgrid.records import Context
+from kerasgrid.errors import RunError
+from kerasgrid.records import Context, Doing, not_told
 
 Function = Callable[[Any, Context], None]
 
@@ -61,11 +62,13 @@ class Died:
     Attributes:
         reason: In words, to follow "the worker": `was killed by SIGSEGV`, `exited with code 3`.
         by_memory: Whether the kernel probably killed it for want of memory.
+        is_lost: Whether its machine went, which is no fault of the task.
     """
 
     task: Any
     reason: str
     by_memory: bool
+    is_lost: bool = False
 
 
 Event = Started | Emitted | Finished | Raised | Died
@@ -77,10 +80,12 @@ class Executor(abc.ABC):
     A context manager: leaving it ends the workers in bounded time, and whatever they still run.
 
     Attributes:
-        n_workers: Tasks that run at the same time, at most.
+        n_workers: Tasks that run at the same time; where workers come and go, those that it begins with.
+        tell: Is told what the user should know of workers.
     """
 
     n_workers: int
+    tell: Doing = staticmethod(not_told)
     _stopping = _running = False
 
     @property
@@ -154,3 +159,27 @@ def describe(error: BaseException) -> tuple[str, str, str]:
     frames = error.__traceback__ and error.__traceback__.tb_next
     told = traceback.TracebackException(type(error), error, frames)
     return type(error).__qualname__, str(told), "".join(told.format())
+
+
+def not_sent(function: Function, error: Exception) -> RunError:
+    """Returns what says that workers cannot be given a function."""
+    return RunError(
+        f"{function!r} cannot be sent to workers: {error}. Let it hold what can be pickled, or use the "
+        "executor inline."
+    )
+
+
+def not_loaded(name: str, text: str, trace: str) -> RunError:
+    """Returns what says that a worker cannot load its function; the error as `describe` tells it."""
+    return RunError(
+        f"A worker cannot load the function that it is to run: {name}: {text}. It must come from modules "
+        f"that workers can import, or from the script or notebook itself; or use the executor inline.\n{trace}"
+    )
+
+
+def not_understood(error: Exception) -> RunError:
+    """Returns what says that the driver cannot load what a worker has emitted."""
+    return RunError(
+        f"The driver cannot load what a worker has sent: {type(error).__name__}: {error}. Emit only objects "
+        "of modules that both can import."
+    )

@@ -24,6 +24,9 @@ from kerasgrid.executors.base import (
     Raised,
     Started,
     describe,
+    not_loaded,
+    not_sent,
+    not_understood,
 )
 from kerasgrid.spawning import Child, Ended, Parent
 
@@ -80,10 +83,7 @@ class Processes(Executor):
         try:
             pickled = cloudpickle.dumps(function)  # what it holds of a script or notebook by value
         except Exception as error:
-            raise RunError(
-                f"{function!r} cannot be sent to worker processes: {error}. Let it hold what can be pickled, "
-                "or use the executor inline."
-            ) from error
+            raise not_sent(function, error) from error
         return self._run(pickled, iter(tasks))
 
     def _run(self, function: bytes, tasks: Iterator[Any]) -> Iterator[Event]:
@@ -192,18 +192,10 @@ class _Seat:
             yield from self._died()
             return
         except Exception as error:
-            raise RunError(
-                f"The driver cannot load what a worker process has sent: {type(error).__name__}: {error}. "
-                "Emit only objects of modules that both can import."
-            ) from error
+            raise not_understood(error) from error
         kind, *values = message
         if kind == _UNLOADABLE:
-            name, text, trace = values
-            raise RunError(
-                f"A worker process cannot load the function that it is to run: {name}: {text}. It has "
-                "to come from modules that workers can import, or from the script or notebook itself; or use "
-                f"the executor inline.\n{trace}"
-            )
+            raise not_loaded(*values)
         elif kind is Started:
             self._started = True
             self.n_failed_starts = 0

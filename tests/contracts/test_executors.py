@@ -9,25 +9,37 @@ import numpy as np
 import pytest
 
 from kerasgrid.errors import RunError
-from kerasgrid.executors import Emitted, Finished, Inline, Processes, Raised, Started
+from kerasgrid.executors import Emitted, Finished, Inline, Needs, Processes, Raised, Ray, Started
+
+
+def on_ray():
+    return Ray(n_workers=2, needs=Needs(cpus=0.5))
+
 
 EXECUTORS = [
     pytest.param(Inline, id="inline"),
     pytest.param(lambda: Processes(2), id="processes", marks=pytest.mark.slow),
+    pytest.param(on_ray, id="ray", marks=pytest.mark.ray),
 ]
 
 
 @pytest.fixture(scope="module", params=EXECUTORS)
 def executor(request):
     """One for all tests, so that each also shows that the ones before left it usable."""
-    with request.param() as executor:
+    with made(request) as executor:
         yield executor
 
 
 @pytest.fixture(params=EXECUTORS)
 def fresh(request):
-    with request.param() as executor:
+    with made(request) as executor:
         yield executor
+
+
+def made(request):
+    if request.param is on_ray:
+        request.getfixturevalue("cluster")
+    return request.param()
 
 
 def square(task, context):

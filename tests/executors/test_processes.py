@@ -289,7 +289,7 @@ def test_a_task_that_cannot_be_loaded_is_an_error_of_the_task(executor):
 
 def test_a_function_that_cannot_be_pickled(executor):
     lock = threading.Lock()
-    with pytest.raises(RunError, match=r"cannot be sent to worker processes: .*lock.*what can be pickled"):
+    with pytest.raises(RunError, match=r"cannot be sent to workers: .*lock.*what can be pickled"):
         executor.run(lambda task, context: lock.acquire(), [1])
 
 
@@ -305,7 +305,7 @@ def test_a_function_that_workers_cannot_load(executor):
 
 
 def test_a_payload_that_the_driver_cannot_load(executor):
-    with pytest.raises(RunError, match="cannot load what a worker process has sent: ValueError"):
+    with pytest.raises(RunError, match="cannot load what a worker has sent: ValueError"):
         list(executor.run(send_on_load, [1]))
     assert payloads(executor.run(outlive_signals, [1])) == ["alive"]
 
