@@ -29,6 +29,10 @@ _WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
 _LEAST_SHARE_BYTES = 2 * 2**30
 _MOST_WORKERS = 16
 _MEMORY, _GPU_MEMORY = "KERASGRID_MEMORY_MB", "KERASGRID_GPU_MEMORY_MB"
+UNKNOWN = "unknown"
+"""The version of what is not installed."""
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+"""Variables that say with how many threads a worker computes."""
 _JAX_SHARES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
 """The second is the older name. JAX refuses both together."""
 _FOR_TENSORS = 0.9
@@ -305,9 +309,7 @@ def worker_environments(n_workers: int, share: float | None = None) -> list[dict
     gpus = _visible_gpus()
     threads = str(max(1, usable_cores() // n_workers))
     common = {
-        "OMP_NUM_THREADS": threads,
-        "TF_NUM_INTRAOP_THREADS": threads,
-        "TF_NUM_INTEROP_THREADS": threads,
+        **dict.fromkeys(THREADS, threads),
         "TF_CPP_MIN_LOG_LEVEL": "2",
         _MEMORY: str(worker_share_bytes(n_workers) // 2**20),
     }
@@ -328,6 +330,34 @@ def worker_environments(n_workers: int, share: float | None = None) -> list[dict
     common = {name: value for name, value in common.items() if name not in os.environ}
     visible = gpus or ["-1"]
     return [common | {"CUDA_VISIBLE_DEVICES": visible[i % len(visible)]} for i in range(n_workers)]
+
+
+def cluster_environment(threads: int, share: float) -> dict[str, str]:
+    """Returns the variables that give a worker its share of a machine on which a cluster has a place for it.
+
+    Args:
+        threads: Of a step on the processor; on a GPU as many as its share of the machine has.
+        share: Of the one GPU that it sees; 0 for none.
+    """
+    if not share:
+        n_workers = max(1, usable_cores() // threads)
+        return worker_environments(n_workers)[0] | dict.fromkeys(THREADS, str(threads))
+    return worker_environments(max(1, int(_installed_gpus() / share + 1e-9)), share)[0]
+
+
+def is_beyond_share() -> bool:
+    """Tells whether this process has more memory than its share; with a GPU CUDA alone may take more."""
+    share = os.environ.get(_MEMORY, "")
+    if not share.isdecimal() or count_gpus():
+        return False
+    used = psutil.Process().memory_info()
+    return used.rss - getattr(used, "shared", 0) > int(share) * 2**20
+
+
+def passed_on() -> dict[str, str]:
+    """Returns the variables of this process that workers on other machines have: how its backend works."""
+    passed = {name: value for name, value in os.environ.items() if name.startswith(("TF_", "XLA_", "JAX_"))}
+    return {**passed, "KERAS_BACKEND": backend()}
 
 
 def _visible_gpus() -> list[str]:
@@ -448,7 +478,7 @@ def _is_there(package: str) -> bool:
 def versions() -> dict[str, str]:
     """Returns the versions of kerasgrid, Keras and its backend, by package."""
     packages = {"kerasgrid", "keras", *({backend()} & {*_TRAINING})}
-    return {name: (distribution(name) or ("", "unknown"))[1] for name in sorted(packages)}
+    return {name: (distribution(name) or ("", UNKNOWN))[1] for name in sorted(packages)}
 
 
 @cache

@@ -281,7 +281,6 @@ def prepare(
     """
     draft = source if isinstance(source, Draft) else read_draft(source, overrides)
     report, are_all = draft.report, draft.report.is_settled("params", "space")
-    _check_not_built(draft)
     asked = None if given.X is None and given.read is None else _model(draft, ask)
     numbers, notes = _told_as_numbers(draft, asked and asked[1], given.y)
     data = data_of(draft, given, numbers=numbers, doing=doing)
@@ -340,7 +339,6 @@ def prepare_trials(
     grids = [{name: [value] for name, value in params.items()} for params in trials]
     draft = replace(draft, config=draft.config.model_copy(update={"space": grids}))
     report, are_all = draft.report, draft.report.is_settled("params")
-    _check_not_built(draft)
     data = kept or data_of(draft, doing=doing)
     draft = _with_objective(draft, data)
     model, signature, _ = _model(draft, ask)
@@ -353,13 +351,6 @@ def prepare_trials(
     assert model is not None
     assert signature is not None
     return Trainable(draft.config, data, space, model, signature, draft.base, report)
-
-
-def _check_not_built(draft: Draft) -> None:
-    """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
-    if draft.config.executor.kind == "ray":
-        what = "asks for the executor ray, which this version does not have yet: leave it out."
-        draft.report.add("executor.kind", what)
 
 
 def _model(draft: Draft, ask: AskSignature | None) -> tuple[Model | None, Signature | None, dict[str, Any]]:

@@ -88,7 +88,7 @@ class Asking:
 
     def __enter__(self) -> Asking:
         n_models = sum(len(one.models) for one in self.asked)
-        self._executor = make_executor(self.asked[0].finished.draft, most=n_models)
+        self._executor = make_executor(self.asked[0].finished.draft, most=n_models, is_here=True)
         try:
             for one in self.asked:
                 self._check_views(one)

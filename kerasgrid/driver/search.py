@@ -7,7 +7,7 @@ back to the journal. Resuming is the same: what the journal knows is answered fr
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -176,6 +176,7 @@ def opened(
         check_journal(paths)
     with ExitStack() as stack:
         used = executor or stack.enter_context(lent_executor(draft, most=most))
+        used.tell = observer.note
         begins = fresh or not paths.journal.exists()
         prepared = prepare_beside(used, draft, given, doing=observer.doing, starts=begins)
         if draft.config.data.train is not None:
@@ -192,6 +193,7 @@ def opened(
                 used.close()
             threads = run.threads
             used = stack.enter_context(lent_executor(draft, threads, most))
+            used.tell = observer.note
         if retry_failed:
             observer.note(f"{count(run.forget_failed(), 'trial')} that failed will be tried again.")
         session = Session(run, used, threads, observer, checkpoint_interval_s)
@@ -260,6 +262,7 @@ class Session:
         self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.doing)
         self._started: set[tuple[int, int, int]] = set()
         self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
+        self._died: set[tuple[int, int, int]] = set()  # those that got no further since their worker did
         self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
         self._told_topics: set[str | None] = set()
         self._refusals: list[Refusal] = []
@@ -433,16 +436,17 @@ class Session:
         return is_used_up and is_cut and ENGINES[search.engine].asks
 
     def _run_jobs(self, jobs: Sequence[Job], until: int | None) -> None:
-        """Runs jobs to their ends, or to where they wait; one whose worker died is tried once more."""
+        """Runs jobs to their ends, or to where they wait; those whose worker died are tried again."""
         trials = {job.trial.id: job.trial for job in jobs}
         anew = {id for id, trial in trials.items() if self.recipe.begins_anew(self.graphs.route(trial))}
         ids = {job.id for job in jobs if job.trial.id in anew}
         self._anew = ids & self.run.state.waiting.keys() if until is None else set()
         self._wait_at_end = set() if until is None else ids
         self.observer.begin(self.run.state, jobs, until)
-        died = self._run_packs(self._plan(jobs, until), is_retry=False)
-        if died and not self.is_stopping:
-            self._run_packs(died, is_retry=True)
+        self._died.clear()
+        waiting = deque(self._plan(jobs, until))
+        while waiting and not self.executor.is_stopping:
+            waiting = self._run_packs(waiting)
 
     def _plan(self, jobs: Sequence[Job], until: int | None) -> list[Pack]:
         """Returns the packs of an earlier session that are not done, and new ones for the other jobs."""
@@ -460,36 +464,50 @@ class Session:
             self.observer.doing("Compiling programs; then the first epoch is trained.")
         return [*kept, *made]
 
-    def _run_packs(self, packs: Sequence[Pack], is_retry: bool) -> list[Pack]:
-        """Runs packs and returns those whose worker died and that are to be tried again.
+    def _run_packs(self, waiting: deque[Pack]) -> deque[Pack]:
+        """Runs packs that wait; those whose worker died wait again, where they are to be tried again.
 
-        Most of these are drawn after the others, while there still are any, so that nobody waits for them;
-        what had too little memory waits for a time when less runs beside it.
+        Returns:
+            Those of them that had too little memory, which wait for a time when less runs beside them; and
+            those that came to wait when the last one had been drawn.
         """
-        died: list[Pack] = []
-        again, tried = deque[Pack](), set[tuple[int, int, int]]()
-        for event in self.executor.run(partial(train_pack, self.recipe), _and_then(packs, again)):
+        later = deque[Pack]()
+        for event in self.executor.run(partial(train_pack, self.recipe), _drawn(waiting)):
             if isinstance(event, executors.Started):
                 self._start(event.task.jobs[0].id)
             elif isinstance(event, executors.Emitted):
+                if self._died and isinstance(event.payload, CheckpointRecord | FoldRecord | RungRecord):
+                    self._died -= {job.id for job in event.task.jobs}
                 self._handle(event.payload)
             elif isinstance(event, executors.Raised):
                 check_goes_on(event)
                 self._fail(event.task, event.error_type, event.message)
             elif isinstance(event, executors.Died):
-                reason = f"the worker {event.reason}."
-                left = self._left(event.task)
-                if is_retry or any(job.id in tried for job in left.jobs):
-                    self._fail(left, "OutOfMemory" if event.by_memory else "WorkerDied", reason)
-                elif left.jobs:
-                    (died if event.by_memory else again).extend(split(left))
-                    tried |= {job.id for job in left.jobs}
-                    for job in left.jobs:
-                        self.observer.note(f"{job}: {reason} It will be tried once more.")
-                        self.run.append("retry", {"job": list(job.id), "reason": reason})
+                self._try_again(event, later if event.by_memory else waiting)
             self.run.tend()
             self._tell_of_stop()
-        return [*died, *again]
+        return waiting + later
+
+    def _try_again(self, event: executors.Died, waiting: deque[Pack]) -> None:
+        """Lets the jobs of a pack wait whose worker died; those that got no further since the last time fail.
+
+        Where a machine went that is no fault of theirs, and they come first.
+        """
+        reason, pack = f"the worker {event.reason}.", event.task
+        if not event.is_lost:
+            error_type = "OutOfMemory" if event.by_memory else "WorkerDied"
+            self._fail(pack.of(job for job in pack.jobs if job.id in self._died), error_type, reason)
+        left = self._left(pack)
+        if event.is_lost and left.jobs:
+            waiting.appendleft(left)
+            self.observer.note(f"{count(len(left.jobs), 'fit')} will go on elsewhere: {reason}")
+        elif left.jobs:
+            waiting += split(left)
+            self._died |= {job.id for job in left.jobs}
+        for job in left.jobs:
+            if not event.is_lost:
+                self.observer.note(f"{job}: {reason} It will be tried once more.")
+            self.run.append("retry", {"job": list(job.id), "reason": reason})
 
     def _left(self, pack: Pack) -> Pack:
         """Returns a pack without the jobs that have ended, or come to where they wait."""
@@ -564,8 +582,7 @@ def few_at_a_time(search: SearchConfig, n_folds: int, n_workers: int) -> list[st
     ]
 
 
-def _and_then(packs: Iterable[Pack], later: deque[Pack]) -> Iterator[Pack]:
-    """Yields packs, and then those that have come to be there meanwhile."""
-    yield from packs
-    while later:
-        yield later.popleft()
+def _drawn(waiting: deque[Pack]) -> Iterator[Pack]:
+    """Takes packs out as they are drawn: what died meanwhile is among them."""
+    while waiting:
+        yield waiting.popleft()

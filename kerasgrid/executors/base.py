@@ -173,7 +173,7 @@ def not_loaded(name: str, text: str, trace: str) -> RunError:
     """Returns what says that a worker cannot load its function; the error as `describe` tells it."""
     return RunError(
         f"A worker cannot load the function that it is to run: {name}: {text}. It must come from modules "
-        f"that workers can import, or from the script or notebook itself; or use the executor inline.\n{trace}"
+        f"that workers can import, or a script or notebook itself; or use the executor inline.\n{trace}"
     )
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-import kerasgrid
 from kerasgrid import machine
 from kerasgrid.errors import MissingPackageError, RunError, brief
 from kerasgrid.executors.base import (
@@ -58,6 +57,9 @@ _CONNECTING = 3
 _MEMORY_BYTES = int(1.5 * 2**30)
 
 
+Setup = Callable[[float], Any]
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a seat takes of its machine.
@@ -89,7 +91,7 @@ class Ray(Executor):
         *,
         most: int | None = None,
         needs: Needs = Needs(),
-        setup: Callable[[], Any] | None = None,
+        setup: Setup | None = None,
         admit: Callable[[str, Any], str | None] | None = None,
         is_full: Callable[[], bool] | None = None,
     ) -> None:
@@ -101,8 +103,8 @@ class Ray(Executor):
             n_workers: Seats to ask for; None for as many as find a place, whichever machines there are.
             most: Of these, seats at most.
             needs: What each takes.
-            setup: What each calls before its first task, to import what tasks need; what it returns is given
-                to `admit`. It must be one that workers can be sent.
+            setup: What each calls before its first task, with its share of a GPU or 0, to import what tasks
+                need; what it returns is given to `admit`. It must be one that workers can be sent.
             admit: Is told a seat's machine and what its setup returned, and returns why the seat is not used;
                 None where it is.
             is_full: Is called in a worker after each task, and tells whether another worker takes its place,
@@ -248,7 +250,7 @@ class Ray(Executor):
             return
         # The second time all that are there: the first one would always be the same.
         ready = self._cluster.wait([*waits], 1, _POLL_S) and self._cluster.wait([*waits], len(waits), 0.0)
-        for seat in [*map(waits.get, ready), *(seat for seat in waits.values() if seat.is_silent)]:
+        for seat in [waits[one] for one in ready] + [seat for seat in waits.values() if seat.is_silent]:
             if seat.is_taken:
                 for event in seat.listen():
                     if isinstance(event, Started):
@@ -391,7 +393,7 @@ class _Cluster:
         if self.address == "local":
             options |= {"num_cpus": machine.usable_cores(), "include_dashboard": False}
         else:
-            options |= {"runtime_env": {"py_modules": [str(Path(kerasgrid.__file__).parent)]}}
+            options |= {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}
         failed: list[Exception] = []
         while True:
             try:
@@ -439,8 +441,8 @@ class _Cluster:
             yield
         except (ConnectionError, self.ray.exceptions.RaySystemError) as error:
             raise RunError(
-                f"The Ray cluster {self.address!r} is gone: {brief(error).rstrip('.')}. The search goes on by "
-                "the same command when it is there again."
+                f"The Ray cluster {self.address!r} is gone: {brief(error).rstrip('.')}. When it is there "
+                "again, the same command goes on with the search."
             ) from error
 
     def actor(self, needs: Needs) -> Any:
@@ -454,7 +456,7 @@ class _Cluster:
                 num_gpus=needs.gpus or 0,
                 memory=needs.memory_bytes,
                 scheduling_strategy="SPREAD",
-            ).remote(os.getcwd(), where, bool(needs.gpus))
+            ).remote(os.getcwd(), where, needs.gpus or 0.0)
 
     def leave(self) -> None:
         """Disconnects, where this process has connected for it; a cluster of its own ends."""
@@ -500,7 +502,7 @@ class _Seat:
     number: int
     cluster: _Cluster
     needs: Needs
-    setup: Callable[[], Any] | None
+    setup: Setup | None
     is_full: Callable[[], bool] | None
     state: State = "asked"
     place: str = "the cluster"
@@ -668,9 +670,10 @@ class _Lost(Exception):
 class _Worker:
     """Is a worker: the class of actors. A method runs at a time, and `stop` beside it."""
 
-    def __init__(self, folder: str, path: Sequence[str], has_gpu: bool) -> None:
+    def __init__(self, folder: str, path: Sequence[str], gpus: float) -> None:
         """Comes to where the driver is, as far as this machine has it: its folder and its modules."""
-        if not has_gpu:  # else all that the machine has would be seen
+        self._gpus = gpus
+        if not gpus:  # else all that the machine has would be seen
             os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         with contextlib.suppress(OSError):
             os.chdir(folder)
@@ -686,10 +689,10 @@ class _Worker:
         os.environ[machine.NODE] = name = re.sub(r"[^\w.-]", "-", f"{platform.node()}-{node[:6]}")
         return node, name, machine.device_kinds()[0]
 
-    def settle(self, setup: Callable[[], Any] | None, is_full: Callable[[], bool] | None) -> Any:
+    def settle(self, setup: Setup | None, is_full: Callable[[], bool] | None) -> Any:
         """Imports what tasks need."""
         self._is_full = is_full or self._is_full
-        return None if setup is None else setup()
+        return None if setup is None else setup(self._gpus)
 
     def begin(self, functions: Sequence[Any], tasks: Sequence[Any]) -> list[tuple]:
         """Begins to call a function on a task, and returns the first events."""

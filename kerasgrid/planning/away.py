@@ -33,7 +33,7 @@ from kerasgrid.io import (
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask
 from kerasgrid.models.references import ModelReference, own_module, parse_reference, sources_of
-from kerasgrid.records import Context, FoldRecord, NoteRecord, Pack, ProbeRecord
+from kerasgrid.records import Context, Doing, FoldRecord, NoteRecord, Pack, ProbeRecord
 from kerasgrid.run.paths import RunPaths, is_weights, turns_of
 from kerasgrid.training.away import Begun, Came, Code, File, Missing, Pieces, Sent, Unloadable, Work, work
 from kerasgrid.training.entry import inspect_function
@@ -61,15 +61,13 @@ class Away(Executor):
         return getattr(self.inner, name)
 
     @property
-    def tell(self) -> Any:
+    def tell(self) -> Doing:
         """Is told, in a sentence, what the inner executor waits for."""
-        inner: Any = self.inner
-        return inner.tell
+        return self.inner.tell
 
     @tell.setter
-    def tell(self, told: Any) -> None:
-        inner: Any = self.inner
-        inner.tell = told
+    def tell(self, told: Doing) -> None:
+        self.inner.tell = told
 
     @property
     def is_stopping(self) -> bool:

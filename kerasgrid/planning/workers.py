@@ -23,18 +23,18 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, NoModelError, ScoreError, StorageError, brief
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.machine import backend, versions
+from kerasgrid.machine import UNKNOWN, backend, versions
 from kerasgrid.models.references import ModelReference, parse_reference
 from kerasgrid.models.signature import Signature, read_signature, signature_of
+from kerasgrid.planning.away import Away
 from kerasgrid.records import Doing, ProbeRecord, not_told
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.reading import read_space
-from kerasgrid.training.entry import inspect_function, load, probe
+from kerasgrid.training.entry import inspect_function, load, probe, settle
 from kerasgrid.wording import count, joined
 
 MAX_PROBES = 16
 """Candidates that are built before the first epoch so that every value occurs, at most."""
-_THREAD_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _ENDS = {error.__name__: error for error in (StorageError, ChangedError)}
 
 
@@ -104,16 +104,54 @@ def _registered() -> dict[str, Any]:
     }
 
 
-def make_executor(draft: Draft, threads: int | None = None, most: int | None = None) -> executors.Executor:
+def make_executor(
+    draft: Draft, threads: int | None = None, most: int | None = None, *, is_here: bool = False
+) -> executors.Executor:
     """Returns the executor that a search asks for; a function that workers cannot be given runs inline.
 
     Args:
         threads: Threads a worker; a search goes on with those that it began with, for the same bits.
         most: Workers at most; None for as many as a search of this draft has fits.
+        is_here: Whether its workers have to be on this machine.
     """
     if _runs_inline(draft):
         return executors.Inline()
+    if draft.config.executor.kind == "ray" and not is_here:
+        return _on_ray(draft, threads, most)
     return executors.Processes(**_options(draft, threads, most))
+
+
+def _on_ray(draft: Draft, threads: int | None, most: int | None) -> executors.Executor:
+    """Returns seats of a Ray cluster; a core each, but for what the search began with."""
+    config = draft.config.executor
+    gpus = None if config.gpus_per_worker == "auto" else config.gpus_per_worker
+    n_workers = None if config.workers == "auto" else config.workers
+    inner = executors.Ray(
+        config.address,
+        n_workers,
+        most=most or most_fits(draft),
+        needs=executors.Needs(threads or 1, gpus),
+        setup=partial(settle, threads or 1, machine.passed_on()),
+        admit=why_not_used,
+        is_full=machine.is_beyond_share,
+    )
+    return inner if config.address == "local" else Away(inner)
+
+
+def why_not_used(place: str, told: Mapping[str, str]) -> str | None:
+    """Returns why a worker elsewhere is not used, whose numbers would be others; None where it is.
+
+    Args:
+        place: Its machine.
+        told: What `settle` returned there.
+    """
+    if "error" in told:
+        return f"{place} is not used: {told['error']}"
+    own = versions()  # kerasgrid itself comes with the search, and may not be installed there
+    differ = [
+        f"{name} {told[name]}, here {own[name]}" for name in own if told[name] not in (own[name], UNKNOWN)
+    ]
+    return f"{place} is not used: it has {joined(differ)}. Install the same there." if differ else None
 
 
 @contextmanager
@@ -131,6 +169,7 @@ def lent_executor(
     """
     may_wait = sys.platform != "win32" and not machine.count_gpus()
     is_kept = may_wait and draft.function is not None and not _runs_inline(draft)
+    is_kept = is_kept and draft.config.executor.kind == "processes"
     with (
         executors.lent_processes(**_options(draft, threads, most))
         if is_kept
@@ -143,7 +182,7 @@ def _options(draft: Draft, threads: int | None, most: int | None) -> dict[str, A
     """Returns with what the worker processes of a search are begun."""
     environments = _environments(draft, most)
     if threads is not None:
-        environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
+        environments = [env | dict.fromkeys(machine.THREADS, str(threads)) for env in environments]
     n_workers = len(environments)
     # Without a GPU TensorFlow gives no memory back; with one, CUDA alone may take more than a share.
     most_bytes = None if machine.count_gpus() else machine.worker_share_bytes(n_workers)
@@ -215,7 +254,9 @@ def threads_of(draft: Draft) -> int | None:
     """Returns the threads that each worker of a new search has; None where kerasgrid does not set them."""
     if _runs_inline(draft):
         return None
-    value = _environments(draft)[0].get(_THREAD_SETTINGS[0])
+    if draft.config.executor.kind == "ray":
+        return 1
+    value = _environments(draft)[0].get(machine.THREADS[0])
     return None if value is None else int(value)
 
 

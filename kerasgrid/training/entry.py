@@ -17,7 +17,7 @@ from typing import Any
 
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask, PredictTask
-from kerasgrid.machine import backend, hidden, node
+from kerasgrid.machine import backend, cluster_environment, hidden, node, versions
 from kerasgrid.models.references import ModelReference
 from kerasgrid.records import Context, Pack
 
@@ -85,6 +85,26 @@ def load() -> None:
         own.keep_to_share()
         gc.collect()
         gc.freeze()
+
+
+def settle(threads: int, variables: Mapping[str, str], share: float) -> dict[str, str]:
+    """Gives a worker of a cluster its share of its machine, loads what it needs, and returns what it has.
+
+    Args:
+        threads: Of a step, where it trains on the processor.
+        variables: Of the driver's environment, in the place of that machine's.
+        share: Of a GPU; 0 where it trains on the processor.
+
+    Returns:
+        Versions by package; or the `error` that it has instead.
+    """
+    os.environ.update(variables)
+    os.environ.update(cluster_environment(threads, share))
+    try:
+        load()
+    except ImportError as error:
+        return {"error": f"{error}. Install it there as it is here."}
+    return versions()
 
 
 @_out_of_sight

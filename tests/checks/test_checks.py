@@ -424,7 +424,6 @@ def refusal(folder, text, *overrides):
             "search: {time: soon}",
             "search.time: is 'soon', which is no time; such as 2h, 45min, 1h30min or 90s",
         ),
-        ("executor: {kind: ray}", f"executor.kind: asks for the executor ray, {NOT_YET}"),
         (
             "search: {engine: bayesian}",
             "search.trials: is missing: the engine bayesian needs to know how many",
