@@ -78,11 +78,12 @@ def plan(
     for (key, shares), runs in grouped.items():
         width = min(widths.get(key, 1), len(runs))
         ordered = [sorted(run, key=epochs) if epochs else run for run in _by_batches(runs, width, batches)]
-        while ordered:
+        first = 0
+        while first < len(ordered):
             most = -(-(n_runs if n_workers == 1 else n_left) // (PACKS_PER_WORKER * n_workers))
             size = -(-most // width) * width  # whole waves, so that which runs are in one is not touched
-            chunk, ordered = ordered[:size], ordered[size:]
-            n_left -= len(chunk)
+            chunk = ordered[first : first + size]
+            first, n_left = first + len(chunk), n_left - len(chunk)
             members = tuple(job for run in chunk for job in run)
             own = tuple(graphs[job.trial.id] for job in members)
             packs.append(Pack(members, own, min(width, len(chunk)), shares=shares, until=until))
