@@ -163,7 +163,7 @@ class SimulatedCluster(Executor):
                 if seat.task is not None:
                     n_running -= 1
                     self.n_lost += 1
-                    yield Died(seat.task, "was lost with its node", by_memory=False)
+                    yield Died(seat.task, "was lost with its node", by_memory=False, is_lost=True)
                 seat = self._seats[seat.number] = self._node(seat.number, seat.dies_at + AWAY_S)
                 heapq.heappush(due, (max(self.now, seat.since), order := order + 1, seat))
                 continue
