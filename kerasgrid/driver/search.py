@@ -521,13 +521,13 @@ class Session:
             self.budget.train((run, payload.job in self._anew), payload.epoch)
             self.observer.epoch(payload)
         elif isinstance(payload, CheckpointRecord):
-            self.run.keep_checkpoint(replace(payload, anew=payload.job in self._anew))
+            self.run.keep_checkpoint(replace(payload, anew=True) if payload.job in self._anew else payload)
         elif isinstance(payload, FoldRecord):
             if payload.job in self._wait_at_end and payload.error is None:
                 self.run.wait(payload, at_end=True)
                 self.observer.waits(payload)
             else:
-                self._end(replace(payload, anew=payload.job in self._anew))
+                self._end(replace(payload, anew=True) if payload.job in self._anew else payload)
         elif isinstance(payload, RungRecord):
             self.run.wait(payload.reached)
             self.observer.waits(payload.reached)
