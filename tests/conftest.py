@@ -176,6 +176,24 @@ def cluster():
     made.shutdown()
 
 
+@pytest.fixture
+def add_node(cluster):
+    """Adds nodes of a core to the cluster, of which none is left after the test."""
+    added = []
+
+    def add():
+        added.append(cluster.add_node(num_cpus=1))
+        return added[-1]
+
+    n_before = len(cluster.list_all_nodes())
+    yield add
+    for node in added:
+        if node in cluster.list_all_nodes():
+            cluster.remove_node(node)
+    cluster.wait_for_nodes()
+    assert len(cluster.list_all_nodes()) == n_before
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder that KERASGRID_TEST_DATA names, with kannada/ and mnist/ in IDX format."""

@@ -29,6 +29,7 @@ from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.seeds import key
 from kerasgrid.training import away
+from kerasgrid.training.entry import settle
 
 NAN = float("nan")
 CONFIG = {
@@ -200,3 +201,9 @@ def prepare_run(
 def see_nothing() -> None:
     """Lets this process see no file of the driver's, as if it were on another machine."""
     away._sees = lambda path, content: False
+
+
+def settle_unseeing(threads: int, variables: dict[str, str], share: float) -> dict[str, str]:
+    """Is the setup of a cluster's worker that sees no file of the driver's."""
+    see_nothing()
+    return settle(threads, variables, share)

@@ -37,7 +37,7 @@ from kerasgrid.executors.base import (
     not_sent,
     not_understood,
 )
-from kerasgrid.wording import bytes_word, count, listed
+from kerasgrid.wording import bytes_word, count, joined
 
 # What a seat answers: a list of (kind, *values), where the kind is an event's class, or this.
 _UNLOADABLE = "unloadable"
@@ -325,7 +325,7 @@ class Ray(Executor):
     def _needed(self) -> str:
         gpus = self._needs.gpus or 0
         parts = [f"{self._needs.cpus:g} CPU", *([f"{gpus:g} GPU"] if gpus else [])]
-        return listed([*parts, bytes_word(self._needs.memory_bytes)])
+        return joined([*parts, bytes_word(self._needs.memory_bytes)])
 
     def _there(self) -> str:
         """Returns in words what machines there are."""

@@ -1,0 +1,111 @@
+"""A search on a Ray cluster that loses workers, a node or its driver is as one on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from fakes import settle_unseeing, without_times
+
+from kerasgrid import search
+from kerasgrid.run.observer import Observer
+
+pytestmark = pytest.mark.ray
+CONFIG = {
+    "name": "run",
+    "data": {"train": "digits", "scale": 16},
+    "model": "fc",
+    "params": {"units": [16], "epochs": 120, "batch_size": 64, "batch_norm": False},
+    "space": {"learning_rate": [0.001, 0.01], "activation": ["relu", "tanh"]},
+    "search": {"folds": 2},
+    "executor": {"kind": "processes", "workers": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """What the search gives in two processes of this machine, and how a journal began there."""
+    folder = tmp_path_factory.mktemp("here")
+    env = pytest.MonkeyPatch()
+    with env.context() as patch:
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            patch.setenv(name, "1")
+        search(CONFIG, results=folder)
+    return folder
+
+
+def on(executor):
+    return CONFIG | {"executor": executor}
+
+
+def found(folder):
+    told = without_times(json.loads((folder / "run.json").read_text()))
+    del told["config"]["executor"], told["base"]
+    return told
+
+
+def packs(folder):
+    records = map(json.loads, (folder / "run" / "journal.jsonl").read_text().splitlines())
+    return [
+        {key: value for key, value in record.items() if key not in ("time", "session_s")}
+        for record in records
+        if record.get("type") == "pack"
+    ]
+
+
+class Losses(Observer):
+    """Kills a worker, and then a node, while fits are under way."""
+
+    def __init__(self, cluster, add_node):
+        self.cluster, self.add_node, self.node = cluster, add_node, add_node()
+        self.notes, self.n_epochs = [], 0
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def epoch(self, record):
+        self.n_epochs += 1
+        if self.n_epochs == 100:
+            os.kill(workers()[0].pid, signal.SIGKILL)
+        if self.n_epochs == 300:
+            self.cluster.remove_node(self.node, allow_graceful=False)
+            self.add_node()
+
+
+def workers():
+    return [one for one in psutil.process_iter() if one.name().startswith("ray::_Worker")]
+
+
+def test_a_search_that_loses_a_worker_and_a_node_is_as_one_here(
+    cluster, add_node, here, tmp_path, monkeypatch
+):
+    """Its workers see none of the driver's files, so that checkpoints come back and go elsewhere."""
+    monkeypatch.setattr("kerasgrid.planning.workers.settle", settle_unseeing)
+    losses = Losses(cluster, add_node)
+    executor = {"kind": "ray", "address": cluster.address, "workers": 3}
+    results = search(on(executor), results=tmp_path, observer=losses, checkpoint_interval_s=0.2)
+    assert results.status == "complete"
+    assert any("died on" in line for line in losses.notes)
+    assert any("will go on elsewhere" in line for line in losses.notes)
+    assert found(tmp_path) == found(here)
+
+
+def test_a_search_whose_driver_is_killed_twice_is_as_one_here(cluster, here, tmp_path):
+    executor = {"kind": "ray", "address": cluster.address, "workers": 2}
+    (tmp_path / "run.yaml").write_text(json.dumps(on(executor)))
+    code = "import kerasgrid; kerasgrid.search('run.yaml', results='.', checkpoint_interval_s=0.2)"
+    for n_checkpoints in (1, 5, None):
+        running = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+        while running.poll() is None:
+            time.sleep(0.05)
+            journal = tmp_path / "run" / "journal.jsonl"
+            n_there = journal.read_text().count('"type":"checkpoint"') if journal.exists() else 0
+            if n_checkpoints is not None and n_there >= n_checkpoints:
+                running.kill()
+        assert (running.wait() == 0) == (n_checkpoints is None)
+    assert found(tmp_path) == found(here)
+    assert packs(tmp_path) == packs(here)

@@ -1,0 +1,167 @@
+"""Seats of a Ray cluster of two nodes with a core each: what is lost, what waits, and what comes later."""
+
+import os
+import signal
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+import worker_tasks
+
+from kerasgrid.errors import RunError
+from kerasgrid.executors import Died, Emitted, Finished, Needs, Ray, Started
+from kerasgrid.executors import ray as seats
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def ray(cluster, told):
+    """Begins executors whose words to the user are kept."""
+    made = []
+
+    def begin(n_workers=2, **options):
+        made.append(Ray(n_workers=n_workers, **options))
+        made[-1].tell = told.append
+        return made[-1]
+
+    yield begin
+    for executor in made:
+        executor.close()
+
+
+def test_a_killed_worker_costs_its_task_alone(ray):
+    executor = ray()
+    events = [event for event in executor.run(kill_odd, range(4)) if not isinstance(event, Started)]
+    died = [event for event in events if isinstance(event, Died)]
+    assert sorted(event.task for event in died) == [1, 3]
+    assert sorted(event.task for event in events if isinstance(event, Finished)) == [0, 2]
+    for event in died:
+        assert event.reason.startswith("died on ")
+        assert not event.is_lost
+        assert not event.by_memory
+
+
+def kill_odd(task, context):
+    if task % 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def node_of(task, context):
+    context.emit(os.environ["KERASGRID_NODE"])
+    if task == "stay":
+        while not context.should_stop():
+            time.sleep(0.01)
+
+
+def test_what_runs_on_a_node_that_goes_is_lost_and_one_that_comes_is_used(ray, cluster, add_node):
+    node, executor = add_node(), ray(None)
+    assert executor.n_workers == 3
+    places, lost = {}, []
+    for event in executor.run(node_of, ["stay", "stay", "stay", "short"]):
+        if isinstance(event, Emitted):
+            places.setdefault(event.payload, []).append(event.task)
+            if len(places) == 3 and not lost:
+                lost = [None]
+                cluster.remove_node(node, allow_graceful=False)
+        if isinstance(event, Died):
+            lost = [event]
+            assert event.is_lost, event
+            add_node()
+        if isinstance(event, Finished) and event.task == "short":
+            executor.stop()
+    assert lost[0].reason.startswith("was lost")
+    assert len(places) == 4
+
+
+def test_seats_that_find_no_place_are_told_of_and_nothing_waits_for_them(ray, monkeypatch, told):
+    monkeypatch.setattr(seats, "_TELL_S", 1.5)
+    executor = ray(4)
+    ended = [event.task for event in executor.run(pause, range(6)) if isinstance(event, Finished)]
+    assert sorted(ended) == list(range(6))
+    (line,) = told
+    assert "2 workers wait for a place: each needs 1 CPU" in line
+    assert line.endswith("The search goes on with 2 others meanwhile.")
+
+
+def pause(task, context):
+    time.sleep(0.3)
+
+
+def test_where_no_seat_ever_finds_a_place_it_ends_and_says_what_there_is(ray, monkeypatch, told):
+    monkeypatch.setattr(seats, "_TELL_S", 0.2)
+    monkeypatch.setattr(seats, "_HOPELESS_S", 1.0)
+    executor = ray(2, needs=Needs(gpus=0.5))
+    drawn = []
+    with pytest.raises(
+        RunError, match=r"each needs 1 CPU, 0.5 GPU and 1.5 GiB, and the cluster has 2 machines.*0 GPU"
+    ):
+        list(executor.run(pause, (drawn.append(i) for i in range(3))))
+    assert not drawn
+    assert told[0].endswith("The search begins when one has it.")
+
+
+def test_seats_that_are_not_admitted_get_no_task(ray, told):
+    refused = []
+
+    def admit(place, setup):
+        refused.append(place)
+        return f"{place} is not used: {setup}." if len(refused) == 1 else None
+
+    executor = ray(2, setup=partial(tell_share, "old"), admit=admit)
+    workers = {event.worker for event in executor.run(pause, range(3)) if isinstance(event, Started)}
+    assert len(workers) == 1
+    assert told == [f"{refused[0]} is not used: old 0.0."]
+
+
+def tell_share(text, share):
+    return f"{text} {share}"
+
+
+def test_it_ends_where_no_seat_is_admitted(ray, told):
+    executor = ray(2, admit=lambda place, setup: "It is not used.")
+    with pytest.raises(RunError, match="No worker of the cluster can be used"):
+        list(executor.run(pause, range(3)))
+    assert told == ["It is not used."]
+
+
+def test_it_ends_where_the_setup_fails_again_and_again(ray):
+    executor = ray(1, setup=fail_to_set_up)
+    with pytest.raises(RunError, match=r"cannot begin on .*: no keras here"):
+        list(executor.run(pause, range(3)))
+
+
+def fail_to_set_up(share):
+    raise ImportError("no keras here")
+
+
+def test_a_worker_that_is_full_is_replaced(ray):
+    executor = ray(1, is_full=partial(bool, True))
+    pids = [
+        event.payload for event in executor.run(worker_tasks.send_pid, range(3)) if isinstance(event, Emitted)
+    ]
+    assert len(set(pids)) == 3
+
+
+def test_a_shared_value_is_a_view_of_the_store(ray):
+    executor = ray(1)
+    shared = executor.share(np.arange(1_000_000))
+    assert [e.payload for e in executor.run(look_at_shared, [shared]) if isinstance(e, Emitted)] == [
+        (False, 999_999)
+    ]
+
+
+def look_at_shared(shared, context):
+    value = shared()
+    context.emit((value.flags.writeable, int(value[-1])))
+
+
+def test_kinds_are_those_of_the_seats(ray):
+    executor = ray(2)
+    assert len(executor.device_kinds()) == 2
