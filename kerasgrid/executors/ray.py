@@ -681,6 +681,7 @@ class _Worker:
         self._events: queue.SimpleQueue[tuple] = queue.SimpleQueue()
         self._is_stopping = threading.Event()
         self._loaded: tuple[Any, Any] = (None, None)
+        self._task: Any = None
         self._is_full: Callable[[], bool] = lambda: False
 
     def where(self) -> tuple[str, str, str]:
@@ -695,20 +696,25 @@ class _Worker:
         return None if setup is None else setup(self._gpus)
 
     def begin(self, functions: Sequence[Any], tasks: Sequence[Any]) -> list[tuple]:
-        """Begins to call a function on a task, and returns the first events."""
-        (reference,), (task,) = functions, tasks
+        """Takes a task, and returns the first event.
+
+        The function is called when the next ones are asked for: the driver knows by then that it has begun,
+        even if that is the end of this process.
+        """
+        (reference,), (self._task,) = functions, tasks
         self._is_stopping.clear()
         if self._loaded[0] != reference:
             try:
                 self._loaded = reference, _package().get(reference)
             except Exception as error:
                 return [(_UNLOADABLE, *describe(_cause(error)))]
-        self._events.put((Started,))
-        threading.Thread(target=self._call, args=(task,), name="kerasgrid-task", daemon=True).start()
-        return self.events()
+        return [(Started,)]
 
     def events(self) -> list[tuple]:
         """Returns what has happened, as soon as there is something; nothing after a while without."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            threading.Thread(target=self._call, args=(task,), name="kerasgrid-task", daemon=True).start()
         found: list[tuple] = []
         with contextlib.suppress(queue.Empty):
             found.append(self._events.get(timeout=_ANSWER_S))

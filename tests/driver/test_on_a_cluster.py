@@ -19,7 +19,7 @@ CONFIG = {
     "name": "run",
     "data": {"train": "digits", "scale": 16},
     "model": "fc",
-    "params": {"units": [16], "epochs": 120, "batch_size": 64, "batch_norm": False},
+    "params": {"units": [16], "epochs": 400, "batch_size": 64, "batch_norm": False},
     "space": {"learning_rate": [0.001, 0.01], "activation": ["relu", "tanh"]},
     "search": {"folds": 2},
     "executor": {"kind": "processes", "workers": 2},
@@ -51,7 +51,7 @@ def found(folder):
 def packs(folder):
     records = map(json.loads, (folder / "run" / "journal.jsonl").read_text().splitlines())
     return [
-        {key: value for key, value in record.items() if key not in ("time", "session_s")}
+        {key: value for key, value in record.items() if key not in ("time", "session_s", "crc32")}
         for record in records
         if record.get("type") == "pack"
     ]
@@ -69,15 +69,16 @@ class Losses(Observer):
 
     def epoch(self, record):
         self.n_epochs += 1
-        if self.n_epochs == 100:
+        if self.n_epochs == 200:
             os.kill(workers()[0].pid, signal.SIGKILL)
-        if self.n_epochs == 300:
+        if self.n_epochs == 900:
             self.cluster.remove_node(self.node, allow_graceful=False)
             self.add_node()
 
 
 def workers():
-    return [one for one in psutil.process_iter() if one.name().startswith("ray::_Worker")]
+    """Returns the processes of workers that have a task."""
+    return [one for one in psutil.process_iter() if "ray::_Worker.events" in one.cmdline()]
 
 
 def test_a_search_that_loses_a_worker_and_a_node_is_as_one_here(
