@@ -236,6 +236,28 @@ def _run(
 
 
 @contextmanager
+def muted(*descriptors: int) -> Iterator[None]:
+    """Lets what is written to some of the process's descriptors go nowhere; a closed one stays closed."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    kept: dict[int, int] = {}
+    for descriptor in descriptors:
+        with suppress(OSError):
+            kept[descriptor] = os.dup(descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for descriptor in kept:
+            os.dup2(nowhere, descriptor)
+        yield
+    finally:
+        os.close(nowhere)
+        for descriptor, own in kept.items():
+            os.dup2(own, descriptor)
+            os.close(own)
+
+
+@contextmanager
 def _launching(environment: Mapping[str, str]) -> Iterator[None]:
     """Makes this process for a moment what a child should inherit when it is spawned.
 

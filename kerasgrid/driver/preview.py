@@ -27,7 +27,7 @@ from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, Fault
-from kerasgrid.executors import Executor
+from kerasgrid.executors import Executor, Layout, resources_word
 from kerasgrid.io import digest, scratch_folder
 from kerasgrid.jobs.objective import HALF, Objective
 from kerasgrid.jobs.route import DEFAULT_VAL
@@ -62,7 +62,7 @@ from kerasgrid.wording import (
 )
 
 MAX_MODELS = 200
-MAX_FOLDS, MAX_TARGETS, MAX_CLASSES = 10, 5, 12
+MAX_FOLDS, MAX_TARGETS, MAX_CLASSES, MAX_HOSTS = 10, 5, 12, 10
 LARGE_BYTES = 1 << 24
 """What samples take of the cache from which it is told."""
 LARGE_WEIGHTS = 1 << 28
@@ -82,6 +82,7 @@ class Preview:
         n_workers: Fits at the same time.
         gpus: The kind of each worker's GPU, such as `NVIDIA H200`; none where fits train on the processor.
         gpu_share: The share of it that each has; None where there is none, or a cluster decides.
+        layout: On which machines workers are; None where that is this one.
         models: One record for each distinct model, at most 200.
         refusals: What some of them are refused for.
         n_models: Distinct models in all.
@@ -104,6 +105,7 @@ class Preview:
     measured: Measurement | None
     notes: tuple[str, ...]
     may_end_early: bool = False
+    layout: Layout | None = None
 
     @property
     def n_fits(self) -> int:
@@ -178,6 +180,7 @@ class Preview:
             "fits_done": self.n_done,
             "packs": self.n_packs,
             "workers": self.n_workers,
+            "cluster": None if self.layout is None else asdict(self.layout),
             "gpus": list(self.gpus),
             "gpus_per_worker": self.gpu_share,
             "epochs": self.epochs,
@@ -215,6 +218,7 @@ class Preview:
             ("fits", f"{in_all}, {self.n_done:,} done before"),
             ("packs", f"{self.n_packs:,} to train, {count(self.n_workers, 'worker')}"),
             *(("", note) for note in self.notes),
+            *(("" if place else "cluster", line) for place, line in enumerate(lines_of_cluster(self.layout))),
             *([("gpus", self._gpus())] if self.gpus else []),
             ("epochs", f"{self.epochs:,} to train{at_most}"),
             ("time", self._time()),
@@ -259,6 +263,21 @@ class Preview:
         return f"about {self.memory_bytes / 2**30:.1f} GiB, {count(self.n_workers, 'worker')} together"
 
 
+def lines_of_cluster(layout: Layout | None) -> list[str]:
+    """Returns in lines where workers are, what each takes and its machine has, and how many have no place."""
+    if layout is None:
+        return []
+    placed, waiting = sum(host.n_workers for host in layout.hosts), layout.n_waiting
+    there = f"{count(len(layout.hosts), 'machine')} at {layout.cluster}, {count(placed, 'worker')} there"
+    waits = f", and {waiting} that {'waits' if waiting == 1 else 'wait'} for a place" if waiting else ""
+    lines = [f"{there}{waits}: each takes {layout.needs}"]
+    for host in layout.hosts[:MAX_HOSTS]:
+        has = resources_word(host.cpus, host.gpus, host.memory_bytes)
+        lines.append(f"{host.name}: {count(host.n_workers, 'worker')}, of {has}")
+    n_more = len(layout.hosts) - MAX_HOSTS
+    return [*lines, f"and {count(n_more, 'machine')} more"] if n_more > 0 else lines
+
+
 def _cached_bytes(data: Dataset) -> int:
     return data.images.nbytes + data.labels.nbytes
 
@@ -292,6 +311,7 @@ def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _
     if draft.is_sound:
         check_journal(RunPaths(results, draft.config.name))
     with make_executor(draft) as executor:
+        executor.tell = doing
         prepared = prepare_beside(executor, draft, doing=doing)
         told = told_of_samples(draft, prepared.config, prepared.data, prepared.space, doing)
         prepared = replace(prepared, warnings=prepared.warnings + told)
@@ -365,6 +385,7 @@ def _preview(
             *notes_of_precision(prepared.config, prepared.space),
         ),
         may_end_early=outline is not None,
+        layout=executor.layout(),
     )
 
 

@@ -7,8 +7,11 @@ from kerasgrid.executors.base import (
     Event,
     Executor,
     Finished,
+    Host,
+    Layout,
     Raised,
     Started,
+    resources_word,
 )
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
@@ -22,11 +25,14 @@ __all__ = [
     "Event",
     "Executor",
     "Finished",
+    "Host",
     "Inline",
+    "Layout",
     "Needs",
     "Processes",
     "Raised",
     "Ray",
     "Started",
     "lent_processes",
+    "resources_word",
 ]

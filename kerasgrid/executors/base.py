@@ -12,6 +12,7 @@ from typing import Any, Self
 from kerasgrid import machine
 from kerasgrid.errors import RunError
 from kerasgrid.records import Context, Doing, not_told
+from kerasgrid.wording import bytes_word, joined
 
 Function = Callable[[Any, Context], None]
 
@@ -74,6 +75,47 @@ class Died:
 Event = Started | Emitted | Finished | Raised | Died
 
 
+@dataclass(frozen=True)
+class Host:
+    """A machine on which workers may be.
+
+    Attributes:
+        name: Its own.
+        n_workers: Workers that have a place there.
+        cpus: Cores that it gives.
+        gpus: Cards.
+        memory_bytes: Memory.
+    """
+
+    name: str
+    n_workers: int
+    cpus: float
+    gpus: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where workers are that are not on this machine alone.
+
+    Attributes:
+        cluster: Its address, or what it is called by.
+        needs: What a worker takes of its machine, in words.
+        hosts: The machines.
+        n_waiting: Workers that wait for a place.
+    """
+
+    cluster: str
+    needs: str
+    hosts: tuple[Host, ...]
+    n_waiting: int
+
+
+def resources_word(cpus: float, gpus: float, memory_bytes: int) -> str:
+    """Returns in words what a machine has, or a worker takes of it."""
+    return joined([f"{cpus:g} CPU", *([f"{gpus:g} GPU"] if gpus else []), bytes_word(memory_bytes)])
+
+
 class Executor(abc.ABC):
     """Runs a function on tasks and knows nothing of what it does.
 
@@ -129,6 +171,10 @@ class Executor(abc.ABC):
         """Returns the kind of the device of each worker, as `machine.device_kinds` has it; GPUs go round."""
         kinds = machine.device_kinds()
         return [kinds[worker % len(kinds)] for worker in range(self.n_workers)]
+
+    def layout(self) -> Layout | None:
+        """Returns on which machines workers are; None where that is this one."""
+        return None
 
     def stop(self) -> None:
         """Asks the running tasks to stop soon and starts no more; `run` ends once they have ended.

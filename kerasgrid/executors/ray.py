@@ -11,9 +11,11 @@ import platform
 import queue
 import re
 import signal
+import socket
 import sys
 import threading
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,14 +32,18 @@ from kerasgrid.executors.base import (
     Executor,
     Finished,
     Function,
+    Host,
+    Layout,
     Raised,
     Started,
     describe,
     not_loaded,
     not_sent,
     not_understood,
+    resources_word,
 )
-from kerasgrid.wording import bytes_word, count, joined
+from kerasgrid.spawning import muted
+from kerasgrid.wording import count
 
 # What a seat answers: a list of (kind, *values), where the kind is an event's class, or this.
 _UNLOADABLE = "unloadable"
@@ -54,6 +60,10 @@ _HOPELESS_S = 600.0
 _SILENT_S = 10.0
 """How long a seat that was not there may be asked whether it is."""
 _CONNECTING = 3
+_KNOCK_S = 5.0
+"""How long whatever is at a cluster's address may take to answer at all."""
+_TRIES = "RAY_gcs_server_port_wait_time_s"
+"""Ray's variable for how often it asks a cluster for its id; each may take half a minute."""
 _MEMORY_BYTES = int(1.5 * 2**30)
 
 
@@ -148,6 +158,19 @@ class Ray(Executor):
         found = [seat.kind for seat in self._seats if seat.is_ready]
         self._kinds.update(found)
         return found
+
+    def layout(self) -> Layout | None:
+        """Returns the machines of the cluster and how many workers are there; None for one of its own."""
+        cluster = self._connect()
+        if self.address == "local":
+            return None
+        n_there = Counter(seat.node for seat in self._seats if seat.is_placed)
+        hosts = [
+            Host(_name(node["NodeManagerHostname"], node["NodeID"]), n_there[node["NodeID"]], *_has(node))
+            for node in cluster.nodes()
+        ]
+        n_waiting = sum(seat.state == "asked" for seat in self._seats)
+        return Layout(cluster.name, self._needed(), tuple(hosts), n_waiting)
 
     def _has_settled(self) -> bool:
         """Tells whether a seat is ready, and no other is about to be."""
@@ -323,20 +346,18 @@ class Ray(Executor):
         self.tell(f"{told}. The search {others}.")
 
     def _needed(self) -> str:
-        gpus = self._needs.gpus or 0
-        parts = [f"{self._needs.cpus:g} CPU", *([f"{gpus:g} GPU"] if gpus else [])]
-        return joined([*parts, bytes_word(self._needs.memory_bytes)])
+        return resources_word(self._needs.cpus, self._needs.gpus or 0, self._needs.memory_bytes)
 
     def _there(self) -> str:
         """Returns in words what machines there are."""
         assert self._cluster is not None
-        kinds = Counter(
-            f"{node['Resources'].get('CPU', 0):g} CPU, {node['Resources'].get('GPU', 0):g} GPU and "
-            f"{bytes_word(int(node['Resources'].get('memory', 0)))}"
-            for node in self._cluster.nodes()
-        )
+        kinds = Counter(resources_word(*_has(node)) for node in self._cluster.nodes())
         there = "; ".join(f"{n} with {kind}" for kind, n in kinds.items())
-        return f"the cluster has {count(sum(kinds.values()), 'machine')} ({there}), which others may use too"
+        told = f"the cluster has {count(sum(kinds.values()), 'machine')} ({there}), "
+        if any(_room(node["Resources"], self._needs) for node in self._cluster.nodes()):
+            return f"{told}which others may use too"
+        share = ", or set another executor.gpus_per_worker" if self._needs.gpus else ""
+        return f"{told}none with room for one: add a machine that has it{share}"
 
 
 @dataclass(frozen=True)
@@ -361,6 +382,17 @@ def _package() -> ModuleType:
         raise MissingPackageError(
             'The executor ray needs the package ray. Install it with: pip install "kerasgrid[ray]"'
         ) from error
+
+
+def _has(node: Mapping[str, Any]) -> tuple[float, float, int]:
+    """Returns a machine's cores, cards and bytes of memory."""
+    resources = node["Resources"]
+    return resources.get("CPU", 0.0), resources.get("GPU", 0.0), int(resources.get("memory", 0))
+
+
+def _name(host: str, node: str) -> str:
+    """Returns a machine's name, which is another for each node that runs on it."""
+    return re.sub(r"[^\w.-]", "-", f"{host}-{node[:6]}")
 
 
 def _room(resources: Mapping[str, float], needs: Needs) -> int:
@@ -394,30 +426,65 @@ class _Cluster:
             options |= {"num_cpus": machine.usable_cores(), "include_dashboard": False}
         else:
             options |= {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}
+            self._knock()
         failed: list[Exception] = []
         while True:
             try:
-                with _own_signals():
+                with _own_signals(), _few_tries(), muted(2):  # below Python it writes to it as it likes
                     self.ray.init(self.address, **options)
                 return
-            except (
-                Exception
-            ) as error:  # Ray has many: on a busy machine its parts wait for each other too long
+            # Ray has many: on a busy machine its parts wait for each other too long
+            except Exception as error:
                 failed.append(error)
                 with contextlib.suppress(Exception):
                     self.ray.shutdown()
             # That none is there does not change.
             if isinstance(failed[-1], ConnectionError) or len(failed) == _CONNECTING:
-                raise RunError(self._why_not(failed[-1])) from failed[-1]
+                raise self._not_reached(failed[-1]) from failed[-1]
 
-    def _why_not(self, error: Exception) -> str:
-        told = f"executor.address {self.address!r}: no Ray cluster can be reached: {brief(error)}"
-        if self.address == "auto":
-            return (
-                f"{told.rstrip('.')}. Begin one by `ray start --head`, name one by executor.address, or take "
-                "executor.address local."
+    def _knock(self) -> None:
+        """Sees that something answers where the cluster should be, for which Ray itself may wait for minutes.
+
+        Raises:
+            RunError: Nothing does.
+        """
+        named = (os.environ.get("RAY_ADDRESS") if self.address == "auto" else None) or self.address
+        try:
+            where = named.removeprefix("ray://")
+            if where == named:  # it looks for one that runs here, and knows localhost by another name
+                where = self.ray._private.services.canonicalize_bootstrap_address(named)
+            host, _, port = str(where).rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
+        except (OSError, ValueError) as error:
+            raise self._not_reached(error, where) from error
+
+    def _not_reached(self, error: Exception, where: str = "") -> RunError:
+        """Returns what says why the cluster cannot be reached, and what to do."""
+        told = f"executor.address {self.address!r}: no Ray cluster can be reached"
+        causes = "".join(traceback.format_exception(error))
+        if "AuthenticationToken" in causes or "AuthenticationError" in causes:
+            return RunError(
+                f"{told}, since it asks for a token that this process does not have. Set RAY_AUTH_MODE="
+                "token, and let ~/.ray/auth_token here hold what `ray get-auth-token` prints on its head."
             )
-        return f"{told.rstrip('.')}. See that it runs, and that its Ray and Python are those of this process."
+        told += f" at {where}" if where and where != self.address else ""
+        told = f"{told}: {(getattr(error, 'strerror', None) or brief(error)).rstrip('.')}."
+        if self.address == "auto":
+            return RunError(
+                f"{told} Begin one by `ray start --head`, name one by RAY_ADDRESS or executor.address, or "
+                "take executor.address local."
+            )
+        return RunError(
+            f"{told} See that it runs and that its port can be reached from here; its Ray and Python have to "
+            "be those of this process."
+        )
+
+    @property
+    def name(self) -> str:
+        """Returns the address that was found, or where this process has none of its own, that was given."""
+        if self.address != "auto" or self.ray.util.client.ray.is_connected():
+            return self.address
+        return str(self.ray.get_runtime_context().gcs_address)
 
     def nodes(self) -> list[dict[str, Any]]:
         """Returns the machines that are there."""
@@ -479,6 +546,19 @@ def _own_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def _few_tries() -> Iterator[None]:
+    """Lets Ray ask a cluster that answers, and not as one of its own, a few times, and not for minutes."""
+    is_ours = _TRIES not in os.environ
+    if is_ours:
+        os.environ[_TRIES] = "2"
+    try:
+        yield
+    finally:
+        if is_ours:
+            os.environ.pop(_TRIES, None)
+
+
 State = Literal["asked", "placed", "ready", "busy", "doubted", "retired", "gone"]
 
 
@@ -489,7 +569,8 @@ class _Seat:
     Attributes:
         state: `asked` until it has a place, `placed` until its setup is done, then `ready` or `busy`;
             `doubted` while nobody knows whether it lives; `retired` where it is not to be used; `gone`.
-        place: Its machine, by name.
+        node: Its machine, by Ray's id.
+        place: Likewise, by name.
         kind: Of its device, as `machine.device_kinds` has it.
         told: What its setup returned.
         task: What it was given, where it is busy, or was when it went before it had begun.
@@ -505,6 +586,7 @@ class _Seat:
     setup: Setup | None
     is_full: Callable[[], bool] | None
     state: State = "asked"
+    node: str = ""
     place: str = "the cluster"
     kind: str = ""
     told: Any = None
@@ -516,8 +598,13 @@ class _Seat:
     def __post_init__(self) -> None:
         self._actor = self.cluster.actor(self.needs)
         self._started = self._asked_to_stop = False
-        self._node, self.since = "", time.monotonic()
+        self.since = time.monotonic()
         self.waits = self._actor.where.remote()
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it has a place, and is or will be used."""
+        return self.state in ("placed", "ready", "busy", "doubted")
 
     @property
     def is_ready(self) -> bool:
@@ -542,7 +629,7 @@ class _Seat:
             self._go(lost)
             return
         if self.state == "asked":
-            self._node, self.place, self.kind = answer
+            self.node, self.place, self.kind = answer
             self.state, self.waits = "placed", self._actor.settle.remote(self.setup, self.is_full)
         else:
             self.told, self.state, self.waits = answer, "ready", None
@@ -647,7 +734,7 @@ class _Seat:
         """Returns how it ended, by what Ray says of it in some lines of text."""
         told = " ".join(str(error).split())
         there = {node["NodeID"] for node in self.cluster.nodes()}
-        is_gone = bool(self._node) and self._node not in there
+        is_gone = bool(self.node) and self.node not in there
         if is_gone or getattr(error, "preempted", False) or "node has died" in told:
             return _Lost(f"was lost with its machine, {self.place}", is_lost=True)
         if "low on memory" in told or "(OOM)" in told:
@@ -687,7 +774,7 @@ class _Worker:
     def where(self) -> tuple[str, str, str]:
         """Returns its machine's id and name, and the kind of its device."""
         node = _package().get_runtime_context().get_node_id()
-        os.environ[machine.NODE] = name = re.sub(r"[^\w.-]", "-", f"{platform.node()}-{node[:6]}")
+        os.environ[machine.NODE] = name = _name(platform.node(), node)
         return node, name, machine.device_kinds()[0]
 
     def settle(self, setup: Setup | None, is_full: Callable[[], bool] | None) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 
 from kerasgrid.data.cache import pieces_of
 from kerasgrid.errors import RunError
-from kerasgrid.executors import Emitted, Event, Executor, Raised, Started
+from kerasgrid.executors import Emitted, Event, Executor, Layout, Raised, Started
 from kerasgrid.io import (
     ARRAY_DAMAGE,
     discard,
@@ -89,6 +89,10 @@ class Away(Executor):
     def device_kinds(self) -> list[str]:
         """Returns the kind of the device of each worker."""
         return self.inner.device_kinds()
+
+    def layout(self) -> Layout | None:
+        """Returns on which machines workers are."""
+        return self.inner.layout()
 
     def close(self) -> None:
         """Ends the workers and what they run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -209,7 +210,9 @@ def prepare_beside(
         ConfigError: All faults together.
     """
     if draft.is_sound:
-        doing(reading(draft, executor.n_workers))
+        if draft.config.executor.kind == "ray" and not _runs_inline(draft):
+            doing(connecting(draft.config.executor.address))
+        doing(reading(draft, executor.n_workers, executor.layout()))
         if starts:
             executor.start()
     prepared = prepare(draft, given, ask=partial(ask_worker, executor), doing=doing)
@@ -240,13 +243,25 @@ def gpu_share(config: Config, n_workers: int) -> float | None:
     return asked if config.executor.kind == "ray" else machine.gpu_share(n_workers, asked)
 
 
-def reading(draft: Draft, n_workers: int) -> str:
+def connecting(address: str) -> str:
+    """Returns in a sentence with which Ray cluster this process connects."""
+    if address == "local":
+        return "Beginning a Ray cluster of this machine alone."
+    named = os.environ.get("RAY_ADDRESS") if address == "auto" else address
+    which = f"the Ray cluster at {named}" if named else "the Ray cluster that runs on this machine"
+    return f"Connecting with {which}."
+
+
+def reading(draft: Draft, n_workers: int, layout: executors.Layout | None = None) -> str:
     """Returns in a sentence what is done first: the data are read, while workers import their backend."""
     what = first_path(draft.config.data.train) or "the data"
     name = {"tensorflow": "TensorFlow", "jax": "JAX"}.get(backend(), backend())
     if _runs_inline(draft):
         return f"Reading {what}; then {name} is imported, which takes some seconds."
-    imports = "1 worker imports" if n_workers == 1 else f"{n_workers} workers import"
+    where = ""
+    if layout is not None:
+        where = f" of the Ray cluster at {layout.cluster}, which has {count(len(layout.hosts), 'machine')},"
+    imports = f"1 worker{where} imports" if n_workers == 1 else f"{n_workers} workers{where} import"
     return f"Reading {what}, while {imports} {name}."
 
 

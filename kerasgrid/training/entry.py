@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from kerasgrid.jobs.tasks import FinalTask, PredictTask
 from kerasgrid.machine import backend, cluster_environment, hidden, node, versions
 from kerasgrid.models.references import ModelReference
 from kerasgrid.records import Context, Pack
+from kerasgrid.spawning import muted
 
 _TF_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -43,7 +44,7 @@ def quiet() -> Iterator[None]:
         logger.addFilter(passes)
     try:
         if backend() == "tensorflow" and "tensorflow" not in sys.modules and find_spec("tensorflow"):
-            with _muted(2):  # which its libraries write to before they know of a level
+            with muted(2):  # which its libraries write to before they know of a level
                 import tensorflow  # noqa: F401
         yield
     finally:
@@ -75,7 +76,7 @@ def load() -> None:
     What is imported is out of the garbage collector's sight from then on: each fit collects at its end, and
     would look through all of it for nothing, a quarter of a second each time.
     """
-    with _muted(*(stream.fileno() for stream in (sys.stdout, sys.stderr) if stream is not None)):
+    with muted(*(stream.fileno() for stream in (sys.stdout, sys.stderr) if stream is not None)):
         if backend() == "tensorflow":
             with hidden("jax"):  # which tensorflow.lite imports where it can: 0.4 s of each worker
                 import tensorflow  # noqa: F401
@@ -153,28 +154,6 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
     from kerasgrid.training import probe as probing
 
     probing.inspect_function(reference, context)
-
-
-@contextmanager
-def _muted(*descriptors: int) -> Iterator[None]:
-    """Lets what is written to some of the process's descriptors go nowhere; a closed one stays closed."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    kept: dict[int, int] = {}
-    for descriptor in descriptors:
-        with suppress(OSError):
-            kept[descriptor] = os.dup(descriptor)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for descriptor in kept:
-            os.dup2(nowhere, descriptor)
-        yield
-    finally:
-        os.close(nowhere)
-        for descriptor, own in kept.items():
-            os.dup2(own, descriptor)
-            os.close(own)
 
 
 def _write_to(log: Path) -> None:

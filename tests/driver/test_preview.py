@@ -12,7 +12,15 @@ from kerasgrid.checks import prepared
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.data.in_memory import Given, dataset_from_arrays
-from kerasgrid.driver.preview import MAX_TARGETS, line_of_pieces, lines_about, lines_of_folds, preview
+from kerasgrid.driver.preview import (
+    MAX_TARGETS,
+    line_of_pieces,
+    lines_about,
+    lines_of_cluster,
+    lines_of_folds,
+    preview,
+)
+from kerasgrid.executors import Host, Layout
 from kerasgrid.records import Column, Dataset, Table, Target
 
 N = 40
@@ -204,3 +212,17 @@ def test_a_table_of_numbers_is_planned_with_its_columns_and_target(tmp_path):
     assert told["targets"] == [{"name": "price", "low": 0.5, "median": 1950.5, "high": 3900.5}]
     assert told["columns"] == {"numeric": 1, "categorical": 1}
     assert not (tmp_path / "results").exists()
+
+
+def test_where_workers_of_a_cluster_are():
+    hosts = (Host("a", 2, 2.0, 1.0, 2**34), Host("b", 0, 1.0, 0.0, 2**31))
+    needs = "1 CPU, 0.5 GPU and 1.5 GiB"
+    assert lines_of_cluster(Layout("head:6379", needs, hosts, 1)) == [
+        f"2 machines at head:6379, 2 workers there, and 1 that waits for a place: each takes {needs}",
+        "a: 2 workers, of 2 CPU, 1 GPU and 16 GiB",
+        "b: 0 workers, of 1 CPU and 2.0 GiB",
+    ]
+    many = lines_of_cluster(Layout("head:6379", "1 CPU and 1.5 GiB", hosts[:1] * 64, 0))
+    assert many[0] == "64 machines at head:6379, 128 workers there: each takes 1 CPU and 1.5 GiB"
+    assert many[-1] == "and 54 machines more"
+    assert lines_of_cluster(None) == []

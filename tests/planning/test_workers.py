@@ -5,13 +5,15 @@ import pytest
 
 from kerasgrid import machine
 from kerasgrid.checks.draft import read_draft
-from kerasgrid.executors import Emitted
+from kerasgrid.executors import Emitted, Host, Layout
 from kerasgrid.models.references import parse_reference
 from kerasgrid.planning.workers import (
+    connecting,
     gpu_share,
     make_executor,
     most_fits,
     prepare_beside,
+    reading,
     run_probes,
     threads_of,
 )
@@ -139,3 +141,26 @@ def test_workers_go_round_the_gpus_and_what_is_not_as_asked_for_is_told(
         assert made.n_workers == n_workers
         assert gpu_share(asked.config, made.n_workers) == share
         assert list(prepare_beside(made, asked, starts=False).warnings) == told
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "expected"),
+    [
+        ("auto", "", "Connecting with the Ray cluster that runs on this machine."),
+        ("auto", "head:6379", "Connecting with the Ray cluster at head:6379."),
+        ("ray://head:10001", "other:6379", "Connecting with the Ray cluster at ray://head:10001."),
+        ("local", "head:6379", "Beginning a Ray cluster of this machine alone."),
+    ],
+)
+def test_connecting_is_told(monkeypatch, address, variable, expected):
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    assert connecting(address) == expected
+
+
+def test_reading_says_of_which_cluster_the_workers_are(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    hosts = (Host("a", 0, 2.0, 0.0, 2**34),) * 2
+    told = reading(draft(), 1, Layout("head:6379", "1 CPU and 1.5 GiB", hosts, 1))
+    where = "of the Ray cluster at head:6379, which has 2 machines,"
+    assert told == f"Reading digits, while 1 worker {where} imports JAX."
+    assert reading(draft(), 3) == "Reading digits, while 3 workers import JAX."

@@ -1,0 +1,75 @@
+"""What is told where no Ray cluster can be reached, or none has room."""
+
+import os
+import socket
+import sys
+from contextlib import closing
+
+import pytest
+
+from kerasgrid.errors import MissingPackageError, RunError
+from kerasgrid.executors import Needs, Ray
+from kerasgrid.executors.ray import _Cluster
+
+
+def test_ray_that_is_not_installed_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingPackageError, match=r'Install it with: pip install "kerasgrid\[ray\]"'):
+        Ray().start()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "expected"),
+    [
+        (0.0, "the cluster has 2 machines (2 with 1 CPU and 2.0 GiB), which others may use too"),
+        (
+            0.5,
+            "the cluster has 2 machines (2 with 1 CPU and 2.0 GiB), none with room for one: add a machine "
+            "that has it, or set another executor.gpus_per_worker",
+        ),
+    ],
+)
+def test_what_there_is_no_room_for_is_told(gpus, expected):
+    executor = Ray(needs=Needs(gpus=gpus))
+    node = {"Alive": True, "Resources": {"CPU": 1.0, "memory": 2.0**31}}
+    executor._cluster = object.__new__(_Cluster)
+    executor._cluster.nodes = lambda: [node, node]
+    assert executor._there() == expected
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("scheme", "address", "variable", "expected"),
+    [
+        ("", "{}", "", "See that it runs and that its port can be reached from here"),
+        ("ray://", "{}", "", "See that it runs and that its port can be reached from here"),
+        ("", "auto", "{}", "Begin one by `ray start --head`, name one by RAY_ADDRESS or executor.address"),
+    ],
+)
+def test_where_nothing_answers_nobody_waits_for_ray(monkeypatch, scheme, address, variable, expected):
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        named = f"{scheme}127.0.0.1:{unused.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", variable.format(named))
+    executor = Ray(address.format(named))
+    with pytest.raises(RunError, match="Connection refused") as caught:
+        executor.start()
+    assert f"executor.address {address.format(named)!r}: no Ray cluster can be reached" in str(caught.value)
+    assert expected in str(caught.value)
+    assert "RAY_gcs_server_port_wait_time_s" not in os.environ
+
+
+def test_a_token_that_is_missing_is_told():
+    """Ray says so in the text of an error's cause alone."""
+    reached = object.__new__(_Cluster)
+    reached.address = "head:6379"
+    cause = RuntimeError(
+        "connection error: ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken: ..."
+    )
+    error = ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379")
+    error.__cause__ = cause
+    told = str(reached._not_reached(error))
+    assert told.startswith(
+        "executor.address 'head:6379': no Ray cluster can be reached, since it asks for a token"
+    )
+    assert "Set RAY_AUTH_MODE=token" in told
