@@ -27,7 +27,13 @@ from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.locks import FolderLock
 from kerasgrid.machine import backend, versions
-from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor, make_fit_recipe, reading
+from kerasgrid.planning.workers import (
+    ask_worker,
+    check_goes_on,
+    make_executor,
+    make_fit_recipe,
+    tell_beginning,
+)
 from kerasgrid.records import (
     FIRST_VALUES,
     WHOLE,
@@ -330,7 +336,7 @@ def fit(
     n_models = sum(len(runs_of(row, paths.folder)) for row in rows) if finetune else len(rows) * seeds
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(finished.draft, most=n_models))
-        observer.doing(reading(finished.draft, executor.n_workers))
+        tell_beginning(finished.draft, executor, observer.doing)
         prepared = (finished.prepare if finetune else finished.prepare_whole)(
             rows, partial(ask_worker, executor), doing=observer.doing
         )

@@ -432,6 +432,8 @@ class _Cluster:
             try:
                 with _own_signals(), _few_tries(), muted(2):  # below Python it writes to it as it likes
                     self.ray.init(self.address, **options)
+                # Else it prints the logs of machines that go; what that means for a search is told by it.
+                self.ray._private.worker._worker_logs_enabled = False
                 return
             # Ray has many: on a busy machine its parts wait for each other too long
             except Exception as error:
@@ -531,6 +533,7 @@ class _Cluster:
             self._is_own = False
             with _own_signals():
                 self.ray.shutdown()
+            self.ray._private.worker._worker_logs_enabled = True
 
 
 @contextlib.contextmanager

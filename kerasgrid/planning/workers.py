@@ -210,9 +210,7 @@ def prepare_beside(
         ConfigError: All faults together.
     """
     if draft.is_sound:
-        if draft.config.executor.kind == "ray" and not _runs_inline(draft):
-            doing(connecting(draft.config.executor.address))
-        doing(reading(draft, executor.n_workers, executor.layout()))
+        tell_beginning(draft, executor, doing)
         if starts:
             executor.start()
     prepared = prepare(draft, given, ask=partial(ask_worker, executor), doing=doing)
@@ -241,6 +239,13 @@ def gpu_share(config: Config, n_workers: int) -> float | None:
     """Returns which share of a GPU each worker has; None where there is none, or a cluster decides."""
     asked = None if config.executor.gpus_per_worker == "auto" else config.executor.gpus_per_worker
     return asked if config.executor.kind == "ray" else machine.gpu_share(n_workers, asked)
+
+
+def tell_beginning(draft: Draft, executor: executors.Executor, doing: Doing) -> None:
+    """Tells what is done first; where workers are on a cluster, this process connects with it."""
+    if draft.config.executor.kind == "ray" and not _runs_inline(draft):
+        doing(connecting(draft.config.executor.address))
+    doing(reading(draft, executor.n_workers, executor.layout()))
 
 
 def connecting(address: str) -> str:

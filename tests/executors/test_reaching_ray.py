@@ -73,3 +73,10 @@ def test_a_token_that_is_missing_is_told():
         "executor.address 'head:6379': no Ray cluster can be reached, since it asks for a token"
     )
     assert "Set RAY_AUTH_MODE=token" in told
+
+
+@pytest.mark.ray
+def test_ray_has_what_keeps_it_quiet():
+    """A name of its own, which may be another in a later version."""
+    ray = pytest.importorskip("ray")
+    assert ray._private.worker._worker_logs_enabled is True
