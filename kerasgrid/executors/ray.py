@@ -57,6 +57,8 @@ _PLACE_S = 5.0
 _TELL_S = 30.0
 _HOPELESS_S = 600.0
 """How long nobody may have a place before the search ends."""
+_HEADLESS_S = 30.0
+"""How long the head may be away."""
 _SILENT_S = 10.0
 """How long a seat that was not there may be asked whether it is."""
 _CONNECTING = 3
@@ -253,6 +255,7 @@ class Ray(Executor):
         if self._stopping or self._cluster is None:
             return
         if time.monotonic() - self._looked > _LOOK_S or not self._seats:
+            self._cluster.look_for_head()
             self._looked, self._n_wanted = time.monotonic(), self._target()
             asked = [seat for seat in self._seats if seat.state == "asked"]
             for seat in asked[: max(0, len(self._seats) - self._n_wanted)]:
@@ -493,6 +496,31 @@ class _Cluster:
         with self.watched():
             return [node for node in self.ray.nodes() if node["Alive"]]
 
+    def look_for_head(self) -> None:
+        """Waits for the head, which may begin anew: where it is gone for a minute, Ray ends this process.
+
+        Raises:
+            RunError: It is gone for half of one.
+        """
+        if self.ray.util.client.ray.is_connected():  # whose calls tell
+            return
+        host, _, port = self.ray.get_runtime_context().gcs_address.rpartition(":")
+        began = time.monotonic()
+        while True:
+            try:
+                socket.create_connection((host, int(port)), timeout=2.0).close()
+                return
+            except OSError as error:
+                if time.monotonic() - began > _HEADLESS_S:
+                    raise self._gone(error) from error
+            time.sleep(1.0)
+
+    def _gone(self, error: Exception) -> RunError:
+        return RunError(
+            f"The Ray cluster {self.address!r} is gone: {brief(error).rstrip('.')}. When it is there again, "
+            "the same command goes on with the search."
+        )
+
     def wait(self, references: Sequence[Any], n: int, timeout_s: float) -> list[Any]:
         """Returns which of some answers are there, n of them at most."""
         with self.watched():
@@ -509,10 +537,7 @@ class _Cluster:
         try:
             yield
         except (ConnectionError, self.ray.exceptions.RaySystemError) as error:
-            raise RunError(
-                f"The Ray cluster {self.address!r} is gone: {brief(error).rstrip('.')}. When it is there "
-                "again, the same command goes on with the search."
-            ) from error
+            raise self._gone(error) from error
 
     def actor(self, needs: Needs) -> Any:
         """Asks for a seat, and returns its actor, which may have no place yet."""

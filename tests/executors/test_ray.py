@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import socket
 import time
 from functools import partial
 
@@ -170,3 +171,18 @@ def look_at_shared(shared, context):
 def test_kinds_are_those_of_the_seats(ray):
     executor = ray(2)
     assert len(executor.device_kinds()) == 2
+
+
+def test_where_the_head_is_gone_it_ends_and_says_so(ray, cluster, monkeypatch):
+    monkeypatch.setattr(seats, "_HEADLESS_S", 0.0)
+    monkeypatch.setattr(seats, "_LOOK_S", 0.0)
+    executor = ray(1)
+    events = executor.run(pause, itertools.count())
+    next(events)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = "{}:{}".format(*server.getsockname())
+    monkeypatch.setattr(type(seats._package().get_runtime_context()), "gcs_address", nobody)
+    with pytest.raises(
+        RunError, match=r"cluster 'auto' is gone: .* the same command goes on with the search"
+    ):
+        list(events)
