@@ -38,15 +38,15 @@ SEARCH_S = 300.0
 TOLERANCE = 1e-3
 """Of the losses of a pack, relative to those of plain fits: float32's rounding, and some more."""
 _LEAST_FREE_BYTES = 2**30
-_OTHER_EXTRAS = {"all", "dev", "docs", "ray", "tensorflow", "tensorflow-cpu", "jax"}
-"""Those of developers, of what is not built yet, and backends, of which one is enough."""
+_OTHER_EXTRAS = {"all", "dev", "docs", "tensorflow", "tensorflow-cpu", "jax"}
+"""Those of developers, and backends, of which one is enough."""
 _REQUIREMENT = re.compile(
     r"(?P<name>[\w.-]+)(?:\[[^]]*\])? *\(?(?P<range>[^;)]*)\)?(?:.*extra *== *['\"](?P<extra>[^'\"]+))?"
 )
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
 _SHORTEST_SECRET, _LONGEST_VALUE = 8, 150
 _VARIABLE = re.compile(
-    r"(KERASGRID|KERAS|XLA|JAX|OMP|MKL|OPENBLAS|CUDA|NVIDIA)_\w+|LD_LIBRARY_PATH|PYTHON(PATH|HOME)|"
+    r"(KERASGRID|KERAS|XLA|JAX|OMP|MKL|OPENBLAS|CUDA|NVIDIA)_\w+|LD_LIBRARY_PATH|PYTHON(PATH|HOME)|RAY_ADDRESS|"
     r"TF_(CPP|NUM|FORCE|XLA|GPU|ENABLE|DETERMINISTIC|CUDNN|USE|CPU)_\w+"  # others are Terraform's
 )
 _PLACES = {

@@ -52,8 +52,10 @@ NOT_RUN = {
     "echo": "a word of the shell",
     "esac": "a word of the shell",
     "exit": "a word of the shell",
+    "export": "a word of the shell",
     "pip install": "it needs a network",
     "pip list": "it lists what is there",
+    "ray ": "it begins a cluster, which tests/executors/test_ray.py has of its own",
     "scripts/bench": "benchmarks take minutes",
     "scripts/build": "it needs a network",
     "scripts/check": "it stands beside these tests in scripts/test",
@@ -68,6 +70,7 @@ NOT_RUN = {
 }
 """What no test runs of the pages' commands, by how they begin, and why."""
 QUOTED = {
+    "docs/guides/cluster.md": "it needs a cluster, which tests/executors/test_ray.py has of its own",
     "docs/reference/grid-yaml.md": "each of its commands is of another search",
     "docs/reference/faq.md": "its blocks are parts of a program, which a test of its own runs",
 }
