@@ -12,6 +12,7 @@ hit a search that trains. Ends with 1 if the results differ in anything but time
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -93,7 +94,7 @@ class Search:
 
     def __init__(self, folder: Path, config: dict, interval_s: float = 30.0, sees: str = "seeing") -> None:
         self.folder, self._name = folder, config["name"]
-        folder.mkdir()
+        folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{self._name}.yaml"
         file.write_text(json.dumps(config))
         self._command = [sys.executable, __file__, "--search", str(file), str(folder), str(interval_s), sees]
@@ -212,6 +213,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=450)
     parser.add_argument("--interval-s", type=float, default=0.5, help="seconds between checkpoints")
+    parser.add_argument("--results", type=Path, help="where an uncut search may be already")
     parser.add_argument("--unseeing", action="store_true")
     parser.add_argument("--client", action="store_true")
     asked = parser.parse_args()
@@ -223,22 +225,24 @@ def main() -> int:
         sessions[asked.workers :], "node"
     )
     most = n_all // (3 * (asked.kills + len(sessions)))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with contextlib.ExitStack() as stack:
+        folder = asked.results or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         config = CONFIG | {"params": CONFIG["params"] | {"epochs": asked.epochs}}
         processes = {"kind": "processes", "workers": 2}
         whole = Search(folder / "whole", config | {"executor": processes}, asked.interval_s)
-        began = time.monotonic()
-        whole.start()
-        assert whole.process.wait() == 0
-        whole_s = time.monotonic() - began
-        print(f"uncut, 2 processes: {whole_s:.0f} s, {whole.n_epochs(0)} epochs", flush=True)
+        if not (whole.folder / "killed.json").exists():
+            began = time.monotonic()
+            whole.start()
+            assert whole.process.wait() == 0
+            print(f"uncut, 2 processes: {time.monotonic() - began:.0f} s", flush=True)
 
         machines = Machines(is_client=asked.client)
         before = scratch()
         executor = {"kind": "ray", "address": machines.address, "workers": 2}
         sees = "unseeing" if asked.unseeing else "seeing"
-        cut = Search(folder / "cut", config | {"executor": executor}, asked.interval_s, sees)
+        cut = Search(
+            folder / f"cut-{sees}-{asked.seed}", config | {"executor": executor}, asked.interval_s, sees
+        )
         told: dict[str, list[float]] = {"driver": [], "worker": [], "node": [], "seats": [], "first": []}
         began = time.monotonic()
         for session in range(asked.kills + 1):

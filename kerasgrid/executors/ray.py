@@ -43,7 +43,7 @@ from kerasgrid.executors.base import (
     resources_word,
 )
 from kerasgrid.spawning import muted
-from kerasgrid.wording import count
+from kerasgrid.wording import count, shortened
 
 # What a seat answers: a list of (kind, *values), where the kind is an event's class, or this.
 _UNLOADABLE = "unloadable"
@@ -64,8 +64,9 @@ _SILENT_S = 10.0
 _CONNECTING = 3
 _KNOCK_S = 5.0
 """How long whatever is at a cluster's address may take to answer at all."""
-_TRIES = "RAY_gcs_server_port_wait_time_s"
-"""Ray's variable for how often it asks a cluster for its id; each may take half a minute."""
+_PATIENCE = {"RAY_gcs_server_port_wait_time_s": "2", "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "10"}
+"""Ray's variables for how often it asks a cluster for its id, each of which may take half a minute; and for
+the seconds that a driver by `ray://` may be away: when one is killed, its workers outlive it by these."""
 _MEMORY_BYTES = int(1.5 * 2**30)
 
 
@@ -433,7 +434,7 @@ class _Cluster:
         failed: list[Exception] = []
         while True:
             try:
-                with _own_signals(), _few_tries(), muted(2):  # below Python it writes to it as it likes
+                with _own_signals(), _less_patient(), muted(2):  # below Python it writes to it as it likes
                     self.ray.init(self.address, **options)
                 # Else it prints the logs of machines that go; what that means for a search is told by it.
                 self.ray._private.worker._worker_logs_enabled = False
@@ -575,16 +576,15 @@ def _own_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _few_tries() -> Iterator[None]:
-    """Lets Ray ask a cluster that answers, and not as one of its own, a few times, and not for minutes."""
-    is_ours = _TRIES not in os.environ
-    if is_ours:
-        os.environ[_TRIES] = "2"
+def _less_patient() -> Iterator[None]:
+    """Lets Ray be as patient with a cluster, and its head with this process, as a search has use for."""
+    ours = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        if is_ours:
-            os.environ.pop(_TRIES, None)
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 State = Literal["asked", "placed", "ready", "busy", "doubted", "retired", "gone"]
@@ -768,7 +768,9 @@ class _Seat:
         if "low on memory" in told or "(OOM)" in told:
             return _Lost(f"was ended by Ray, since {self.place} ran low on memory", by_memory=True)
         end = told.partition("exit detail:")[2] or told.partition("exit type:")[2] or told
-        return _Lost(f"died on {self.place}: {end.strip()[:200]}")
+        return _Lost(
+            f"died on {self.place}: {shortened(end.partition(' Some common causes')[0].strip(), 200)}"
+        )
 
 
 class _Lost(Exception):
