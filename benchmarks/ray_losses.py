@@ -16,7 +16,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import socket
 import statistics
 import subprocess
@@ -255,7 +254,8 @@ def main() -> int:
                 cut.wait("two busy workers", lambda: len(machines.busy()) == 2)
                 victim, lost = numbers.choice(machines.busy()), time.monotonic()
                 if kind == "worker":
-                    os.kill(victim.pid, signal.SIGKILL)
+                    victim.kill()
+                    victim.wait()
                 else:
                     machines.lose()
                     machines.add()
