@@ -444,8 +444,10 @@ class _Cluster:
                 failed.append(error)
                 with contextlib.suppress(Exception):
                     self.ray.shutdown()
-            # That none is there does not change.
-            if isinstance(failed[-1], ConnectionError) or len(failed) == _CONNECTING:
+            # That none is there does not change; that one could not begin a server for this process may.
+            is_there = isinstance(failed[-1], ConnectionAbortedError)
+            is_final = isinstance(failed[-1], ConnectionError) and not is_there
+            if is_final or len(failed) == _CONNECTING:
                 raise self._not_reached(failed[-1]) from failed[-1]
 
     def _knock(self) -> None:
@@ -474,7 +476,10 @@ class _Cluster:
                 "token, and let ~/.ray/auth_token here hold what `ray get-auth-token` prints on its head."
             )
         told += f" at {where}" if where and where != self.address else ""
-        told = f"{told}: {(getattr(error, 'strerror', None) or brief(error)).rstrip('.')}."
+        why = getattr(error, "strerror", None) or brief(error)
+        if isinstance(error, ConnectionAbortedError):  # with the traceback of the server's
+            why = str(error).strip().rpartition("\n")[2]
+        told = f"{told}: {why.rstrip('.')}."
         if self.address == "auto":
             return RunError(
                 f"{told} Begin one by `ray start --head`, name one by RAY_ADDRESS or executor.address, or "

@@ -1,8 +1,10 @@
 """What is told where no Ray cluster can be reached, or none has room."""
 
+import re
 import socket
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,6 +36,32 @@ def test_what_there_is_no_room_for_is_told(gpus, expected):
     executor._cluster = object.__new__(_Cluster)
     executor._cluster.nodes = lambda: [node, node]
     assert executor._there() == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "n_tries", "told"),
+    [
+        (ConnectionError("nobody is there"), 1, "ConnectionError: nobody is there."),
+        (OSError("a part of it waits too long"), 3, "OSError: a part of it waits too long."),
+        (
+            ConnectionAbortedError("Failed:\nTraceback:\n  File\nRuntimeError: no server.\n"),
+            3,
+            "RuntimeError: no server.",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_be_entered_is_tried_again_but_where_none_is(monkeypatch, error, n_tries, told):
+    tries = []
+
+    def init(address, **options):
+        tries.append(address)
+        raise error
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: None, is_initialized=lambda: False)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pytest.raises(RunError, match=re.escape(f"no Ray cluster can be reached: {told} See that")):
+        Ray("local").start()
+    assert len(tries) == n_tries
 
 
 @pytest.mark.ray
