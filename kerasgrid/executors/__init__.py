@@ -1,6 +1,7 @@
 """Executors: they run a function on tasks, here or in workers on any machine, and know no training."""
 
 from kerasgrid.executors.base import (
+    MOST_LOSSES,
     Context,
     Died,
     Emitted,
@@ -12,6 +13,7 @@ from kerasgrid.executors.base import (
     Raised,
     Started,
     resources_word,
+    run_through,
 )
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
@@ -19,6 +21,7 @@ from kerasgrid.executors.ray import Needs, Ray
 from kerasgrid.executors.waiting import lent_processes
 
 __all__ = [
+    "MOST_LOSSES",
     "Context",
     "Died",
     "Emitted",
@@ -35,4 +38,5 @@ __all__ = [
     "Started",
     "lent_processes",
     "resources_word",
+    "run_through",
 ]

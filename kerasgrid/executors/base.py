@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -15,6 +16,8 @@ from kerasgrid.records import Context, Doing, not_told
 from kerasgrid.wording import bytes_word, joined
 
 Function = Callable[[Any, Context], None]
+MOST_LOSSES = 3
+"""Machines that may go while they run a task, before that is told of the task."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,21 @@ class Executor(abc.ABC):
 
 def _same(value: Any) -> Any:
     return value
+
+
+def run_through(executor: Executor, function: Function, tasks: Sequence[Any]) -> Iterator[Event]:
+    """Yields the tasks' events as `Executor.run` does, and runs those whose machine went again after them."""
+    lost, waiting = Counter[int](), list(tasks)
+    while waiting:
+        again = []
+        for event in executor.run(function, waiting):
+            if isinstance(event, Died) and event.is_lost:
+                lost[id(event.task)] += 1
+                if lost[id(event.task)] < MOST_LOSSES:
+                    again.append(event.task)
+                    continue
+            yield event
+        waiting = [] if again and executor.is_stopping else again
 
 
 def describe(error: BaseException) -> tuple[str, str, str]:

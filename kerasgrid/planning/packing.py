@@ -247,7 +247,8 @@ class Planner:
                 unknown.append(replace(members[0], jobs=jobs, graphs=numbers))
         if unknown:
             self._graphs.doing("Timing how many fits train best side by side.")
-        for event in self._executor.run(partial(measure_width, self._graphs.recipe), unknown):
+        measure = partial(measure_width, self._graphs.recipe)
+        for event in executors.run_through(self._executor, measure, unknown):
             if isinstance(event, executors.Emitted):  # a trial that fails leaves the width at 1
                 known[event.payload.graph] = event.payload.width
                 self._remember(event.payload, groups[event.payload.graph])

@@ -303,7 +303,7 @@ def _probed(
     recipe: Recipe, executor: executors.Executor, candidates: Sequence[Mapping[str, Any]]
 ) -> dict[str, ProbeRecord]:
     found: dict[str, ProbeRecord] = {}
-    for event in executor.run(partial(probe, recipe), candidates):
+    for event in executors.run_through(executor, partial(probe, recipe), candidates):
         error = None
         if isinstance(event, executors.Emitted):
             found[digest(event.payload.params)] = event.payload
@@ -323,7 +323,7 @@ def ask_worker(executor: executors.Executor, reference: ModelReference) -> tuple
         ModelError: The function cannot be loaded.
     """
     told = None
-    for event in executor.run(inspect_function, [reference]):
+    for event in executors.run_through(executor, inspect_function, [reference]):
         if isinstance(event, executors.Emitted):
             told = event.payload
         elif isinstance(event, executors.Raised):

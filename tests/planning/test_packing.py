@@ -13,7 +13,7 @@ from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.augment import Augment
 from kerasgrid.driver import search as driver
 from kerasgrid.driver.search import search
-from kerasgrid.executors import Emitted, Executor
+from kerasgrid.executors import Died, Emitted, Executor
 from kerasgrid.planning import packing
 from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import FoldRecord, Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
@@ -174,6 +174,21 @@ def make_planner(tmp_path, executor, device):
 def jobs_and_graphs():
     trials = [Trial(i, {"learning_rate": 0.001 * (i + 1)}) for i in range(8)]
     return [Job(trial, fold) for trial in trials for fold in range(3)], {t.id: Graph("g") for t in trials}
+
+
+def test_widths_are_timed_elsewhere_where_a_machine_goes(tmp_path):
+    class Losing(Timing):
+        def run(self, function, tasks):
+            if self.tasks:
+                yield from super().run(function, tasks)
+                return
+            self.tasks += tasks
+            for task in tasks:
+                yield Died(task, "was lost with its machine", False, is_lost=True)
+
+    jobs, graphs = jobs_and_graphs()
+    plan = make_planner(tmp_path, Losing(), "gpu:0").plan(jobs, graphs)
+    assert {pack.width for pack in plan.packs} == {4}
 
 
 def test_widths_are_timed_once_and_kept_for_the_machine(tmp_path, monkeypatch):

@@ -5,9 +5,11 @@ import pytest
 
 from kerasgrid import machine
 from kerasgrid.checks.draft import read_draft
-from kerasgrid.executors import Emitted, Host, Layout
+from kerasgrid.errors import ModelError
+from kerasgrid.executors import Died, Emitted, Host, Inline, Layout
 from kerasgrid.models.references import parse_reference
 from kerasgrid.planning.workers import (
+    ask_worker,
     connecting,
     gpu_share,
     make_executor,
@@ -22,6 +24,40 @@ from kerasgrid.records import ProbeRecord
 
 def draft(**changes):
     return read_draft({"data": {"train": "digits"}, "model": "fc", **changes})
+
+
+class Losing(Inline):
+    """An executor whose machine goes with each task, so many times."""
+
+    def __init__(self, n_losses):
+        super().__init__()
+        self.n_left = n_losses
+
+    def run(self, function, tasks):
+        for task in tasks:
+            if self.n_left:
+                self.n_left -= 1
+                yield Died(task, "was lost with its machine", False, is_lost=True)
+            else:
+                yield Emitted(task, self.answer(task))
+
+    def answer(self, task):
+        return ProbeRecord(task, None, None, None) if isinstance(task, dict) else "told"
+
+
+@pytest.mark.parametrize("n_losses", [2, 3])
+def test_what_a_worker_is_asked_whose_machine_goes_is_asked_of_another(tmp_path, n_losses):
+    (tmp_path / "nets.py").write_text("def build(units): ...")
+    reference = parse_reference("nets.py:build", tmp_path)
+    [record] = run_probes(SimpleNamespace(model=reference), Losing(n_losses), [{"units": 1}])
+    lost = "was lost with its machine."
+    if n_losses == 2:
+        assert record.error is None
+        assert ask_worker(Losing(n_losses), reference) == "told"
+        return
+    assert record.error == {"type": "WorkerDied", "message": f"the worker that built it {lost}"}
+    with pytest.raises(ModelError, match=f"the worker that loaded it {lost}"):
+        ask_worker(Losing(n_losses), reference)
 
 
 class Probing:
