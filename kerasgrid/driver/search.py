@@ -263,6 +263,7 @@ class Session:
         self._started: set[tuple[int, int, int]] = set()
         self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
         self._died: set[tuple[int, int, int]] = set()  # those that got no further since their worker did
+        self._lost: Counter[tuple[int, int, int]] = Counter()  # how often their machine went since then
         self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
         self._told_topics: set[str | None] = set()
         self._refusals: list[Refusal] = []
@@ -444,6 +445,7 @@ class Session:
         self._wait_at_end = set() if until is None else ids
         self.observer.begin(self.run.state, jobs, until)
         self._died.clear()
+        self._lost.clear()
         waiting = deque(self._plan(jobs, until))
         while waiting and not self.executor.is_stopping:
             waiting = self._run_packs(waiting)
@@ -476,8 +478,10 @@ class Session:
             if isinstance(event, executors.Started):
                 self._start(event.task.jobs[0].id)
             elif isinstance(event, executors.Emitted):
-                if self._died and isinstance(event.payload, CheckpointRecord | FoldRecord | RungRecord):
-                    self._died -= {job.id for job in event.task.jobs}
+                if isinstance(event.payload, CheckpointRecord | FoldRecord | RungRecord):
+                    for job in event.task.jobs:
+                        self._died.discard(job.id)
+                        self._lost.pop(job.id, None)
                 self._handle(event.payload)
             elif isinstance(event, executors.Raised):
                 check_goes_on(event)
@@ -491,15 +495,24 @@ class Session:
     def _try_again(self, event: executors.Died, waiting: deque[Pack]) -> None:
         """Lets the jobs of a pack wait whose worker died; those that got no further since the last time fail.
 
-        Where a machine went that is no fault of theirs, and they come first.
+        Where a machine went that is no fault of theirs, and they come first; but they may be why it went. So
+        the next time they wait one by one behind the others, and then fail.
         """
         reason, pack = f"the worker {event.reason}.", event.task
-        if not event.is_lost:
+        if event.is_lost:
+            self._lost.update(job.id for job in pack.jobs)
+            n = executors.MOST_LOSSES
+            over = pack.of(job for job in pack.jobs if self._lost[job.id] >= n)
+            self._fail(over, "WorkerLost", f"{reason} So it was {n} times, and it got no further in between.")
+        else:
             error_type = "OutOfMemory" if event.by_memory else "WorkerDied"
             self._fail(pack.of(job for job in pack.jobs if job.id in self._died), error_type, reason)
         left = self._left(pack)
         if event.is_lost and left.jobs:
-            waiting.appendleft(left)
+            if any(self._lost[job.id] > 1 for job in left.jobs):
+                waiting += split(left)
+            else:
+                waiting.appendleft(left)
             self.observer.note(f"{count(len(left.jobs), 'fit')} will go on elsewhere: {reason}")
         elif left.jobs:
             waiting += split(left)
@@ -582,7 +595,12 @@ def few_at_a_time(search: SearchConfig, n_folds: int, n_workers: int) -> list[st
     ]
 
 
-def _drawn(waiting: deque[Pack]) -> Iterator[Pack]:
-    """Takes packs out as they are drawn: what died meanwhile is among them."""
-    while waiting:
-        yield waiting.popleft()
+def _drawn(waiting: deque[Pack]) -> executors.Drawn:
+    """Takes packs out as they are drawn: what died meanwhile is among them, also after the last one."""
+
+    def draw() -> Pack:
+        if not waiting:
+            raise StopIteration
+        return waiting.popleft()
+
+    return executors.Drawn(draw)

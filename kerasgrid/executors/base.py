@@ -148,7 +148,8 @@ class Executor(abc.ABC):
 
         Events come in the order in which they happen. A task's first is Started and its last
         Finished, Raised or Died, with any Emitted between them; its `task` is the very object
-        that `tasks` gave. Tasks are drawn in order, each when a worker is free for it.
+        that `tasks` gave. Tasks are drawn in order, each when a worker is free for it; after a Died
+        `tasks` is asked again, even where it had no more before (see `Drawn`).
         One run at a time. Leaving it before its end gives up the tasks that still run.
 
         Args:
@@ -201,6 +202,16 @@ class Executor(abc.ABC):
 
 def _same(value: Any) -> Any:
     return value
+
+
+class Drawn(Iterator[Any]):
+    """What a function returns each time, until it raises StopIteration; asked again, it may have more."""
+
+    def __init__(self, draw: Callable[[], Any]) -> None:
+        self._draw = draw
+
+    def __next__(self) -> Any:
+        return self._draw()
 
 
 def run_through(executor: Executor, function: Function, tasks: Sequence[Any]) -> Iterator[Event]:

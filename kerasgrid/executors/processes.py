@@ -107,7 +107,9 @@ class Processes(Executor):
                         seat.stop()
                 if not any(seat.taken for seat in self._seats):
                     return
-                yield from self._listen()
+                for event in self._listen():
+                    yield event
+                    more = more or isinstance(event, Died)  # whoever takes it may let its task wait again
         finally:
             self._running = False
             _end([seat for seat in self._seats if seat.taken])

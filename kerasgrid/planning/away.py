@@ -20,7 +20,7 @@ import numpy as np
 
 from kerasgrid.data.cache import pieces_of
 from kerasgrid.errors import RunError
-from kerasgrid.executors import Emitted, Event, Executor, Layout, Raised, Started
+from kerasgrid.executors import Drawn, Emitted, Event, Executor, Layout, Raised, Started
 from kerasgrid.io import (
     ARRAY_DAMAGE,
     discard,
@@ -125,16 +125,11 @@ class Away(Executor):
         waiting, again, tasks = dict[Sent, Event](), deque[Any](), iter(tasks)
         roots: dict[Sent, str] = {}
 
-        def sent() -> Iterator[Sent]:
-            while True:
-                try:
-                    task = again.popleft() if again else next(tasks)
-                except StopIteration:
-                    return
-                yield self._sent(recipe, task)
+        def draw() -> Sent:
+            return self._sent(recipe, again.popleft() if again else next(tasks))
 
         while True:
-            for event in self.inner.run(partial(work, about), sent()):
+            for event in self.inner.run(partial(work, about), Drawn(draw)):
                 own, task = event.task, event.task.task
                 payload = event.payload if isinstance(event, Emitted) else None
                 if isinstance(event, Started):

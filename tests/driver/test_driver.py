@@ -721,6 +721,54 @@ def test_a_job_whose_worker_died_twice_is_recorded_as_failed(tmp_path, monkeypat
     }
 
 
+class Losing(Inline):
+    """An executor whose machine goes so many times with a trial's pack, when it has drawn all of them."""
+
+    def __init__(self, n_losses, trial=0):
+        super().__init__()
+        self.n_losses, self.trial, self.lost, self.n_runs, self.order = n_losses, trial, 0, 0, []
+
+    def run(self, function, tasks):
+        if function.func is not driver.train_pack:
+            yield from super().run(function, tasks)
+            return
+        self.n_runs += 1
+        tasks = iter(tasks)
+        while drawn := list(tasks):
+            for pack in drawn:
+                trial = pack.jobs[0].trial.id
+                self.order.append(trial)
+                if trial == self.trial and self.lost < self.n_losses:
+                    self.lost += 1
+                    yield Died(pack, "was lost with its machine", False, is_lost=True)
+                else:
+                    yield from super().run(function, [pack])
+
+
+@pytest.mark.parametrize("n_losses", [2, 3])
+def test_a_fit_whose_machine_goes_is_tried_again_at_once_and_then_behind_the_others(
+    tmp_path, monkeypatch, n_losses
+):
+    """Of the executor's one run, which had drawn all of them."""
+    executor = Losing(n_losses)
+    monkeypatch.setattr(driver, "lent_executor", lambda *_, **__: executor)
+    found = search(config(space={"dropout": [0.2, 0.4]}, search={"holdout": 0.2}), results=tmp_path)
+    assert executor.n_runs == 1
+    assert executor.order == [0, 1, 0, 0]
+    retried = [line["job"] for line in lines(tmp_path) if line.get("type") == "retry"]
+    assert retried == [[0, 0, 0]] * 2
+    lost, other = found.trials
+    assert other["state"] == "complete"
+    if n_losses == 2:
+        assert lost["state"] == "complete"
+        return
+    assert lost["error"] == {
+        "type": "WorkerLost",
+        "message": "trial 0, fold 0: the worker was lost with its machine. So it was 3 times, and it got no "
+        "further in between.",
+    }
+
+
 def test_what_a_sudden_end_left_is_removed(tmp_path, finished):
     finished(tmp_path)
     paths = RunPaths(tmp_path, "fake")

@@ -38,7 +38,7 @@ from worker_tasks import (
 import kerasgrid.errors
 from kerasgrid import spawning
 from kerasgrid.errors import RunError
-from kerasgrid.executors import Died, Emitted, Finished, Processes, Raised, Started, lent_processes
+from kerasgrid.executors import Died, Drawn, Emitted, Finished, Processes, Raised, Started, lent_processes
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +93,24 @@ def test_after_a_death_the_others_run(executor):
         if not isinstance(event, Started | Emitted):
             endings.setdefault(event.task, []).append(type(event))
     assert endings == {0: [Died, Died]} | {i: [Finished] for i in range(1, 6)}
+
+
+def test_tasks_are_asked_for_again_after_a_death(executor):
+    """The second worker has found none before."""
+    waiting = [0]
+
+    def draw():
+        if not waiting:
+            raise StopIteration
+        return waiting.pop(0)
+
+    endings = []
+    for event in executor.run(die_on_zero, Drawn(draw)):
+        if isinstance(event, Died):
+            waiting += [1, 2]
+        if not isinstance(event, Started | Emitted):
+            endings.append((event.task, type(event)))
+    assert sorted(endings, key=lambda ending: ending[0]) == [(0, Died), (1, Finished), (2, Finished)]
 
 
 def test_a_message_torn_by_a_death_is_dropped(executor):
