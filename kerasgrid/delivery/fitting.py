@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -49,7 +50,7 @@ from kerasgrid.records import (
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths, is_weights, turns_of
 from kerasgrid.run.results import FoldRun, ResultsData, runs_of
-from kerasgrid.run.state import RunState
+from kerasgrid.run.state import JobId, RunState
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import train_final
@@ -336,6 +337,7 @@ def fit(
     n_models = sum(len(runs_of(row, paths.folder)) for row in rows) if finetune else len(rows) * seeds
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(finished.draft, most=n_models))
+        executor.tell = observer.note
         tell_beginning(finished.draft, executor, observer.doing)
         prepared = (finished.prepare if finetune else finished.prepare_whole)(
             rows, partial(ask_worker, executor), doing=observer.doing
@@ -352,7 +354,10 @@ def fit(
 
 
 class _Session:
-    """Trains the models that are asked for and not there yet; one whose worker died is tried once more."""
+    """Trains the models that are asked for and not there yet; one whose worker died is tried once more.
+
+    Where its machine went that is no fault of its, and it is tried as often as in a search.
+    """
 
     def __init__(
         self, recipe: Recipe, plans: Sequence[FitPlan], executor: executors.Executor, observer: Observer
@@ -361,6 +366,7 @@ class _Session:
         self._by_job = {plan.task.job.id: plan for plan in plans}
         self._cards: dict[tuple[int, int, int], Mapping[str, Any]] = {}
         self._failed: dict[tuple[int, int, int], str] = {}
+        self._died = Counter[tuple[JobId, bool]]()  # how often, and whether its machine went
 
     def run(self, paths: RunPaths) -> Fitted:
         """Trains what is to be trained."""
@@ -373,8 +379,8 @@ class _Session:
         if tasks:
             self.observer.begin(_NO_TRIALS, [task.job for task in tasks], None)
             with stop_on_signals(self.executor.stop):
-                died = self._train(tasks, is_retry=False)
-                self._train(died, is_retry=True)
+                while tasks and not self.executor.is_stopping:
+                    tasks = self._train(tasks)
         done = [plan for plan in self.plans if plan.task.job.id in self._cards]
         first = self.plans[0].task
         if first.start is None and first.job.id in self._cards:
@@ -386,9 +392,10 @@ class _Session:
             len(done) + len(self._failed) < len(self.plans),
         )
 
-    def _train(self, tasks: Sequence[FinalTask], is_retry: bool) -> list[FinalTask]:
-        died = []
-        for event in self.executor.run(partial(train_final, self.recipe), tasks) if tasks else ():
+    def _train(self, tasks: Sequence[FinalTask]) -> list[FinalTask]:
+        """Trains models, and returns those that are to be tried again."""
+        again = []
+        for event in self.executor.run(partial(train_final, self.recipe), tasks):
             task: FinalTask = event.task
             if isinstance(event, executors.Started):
                 self.observer.started(task.job)
@@ -399,14 +406,16 @@ class _Session:
                 if event.error_type == NoModelError.__name__:  # whose function is not called again
                     raise NoModelError(event.message)
                 self._fail(task, event.message)
-            elif isinstance(event, executors.Died):
+            elif isinstance(event, executors.Died) and task.job.id not in self._cards:
                 reason = f"the worker {event.reason}."
-                if is_retry:
+                self._died[task.job.id, event.is_lost] += 1
+                if self._died[task.job.id, event.is_lost] == (executors.MOST_LOSSES if event.is_lost else 2):
                     self._fail(task, reason)
-                elif task.job.id not in self._cards:
-                    died.append(task)
-                    self.observer.note(f"{task.job}: {reason} It will be tried once more.")
-        return died
+                    continue
+                again.append(task)
+                will = "go on elsewhere" if event.is_lost else "be tried once more"
+                self.observer.note(f"{task.job}: {reason} It will {will}.")
+        return again
 
     def _handle(self, payload: Any) -> None:
         if isinstance(payload, EpochRecord):

@@ -406,6 +406,29 @@ def test_a_worker_that_dies_is_tried_once_more(plain, monkeypatch, fake_fits):
     assert notes.told[-1] == "trial 1, seed 0: the worker was killed by SIGKILL. It will be tried once more."
 
 
+@pytest.mark.parametrize("n_losses", [2, 3])
+def test_a_model_whose_machine_goes_is_tried_elsewhere(plain, monkeypatch, fake_fits, n_losses):
+    class Losing(executors.Inline):
+        n_lost = 0
+
+        def run(self, function, tasks):
+            if self.n_lost == n_losses:
+                yield from super().run(function, tasks)
+                return
+            self.n_lost += 1
+            for task in tasks:
+                yield executors.Died(task, "was lost with its machine", False, is_lost=True)
+
+    executor, notes = Losing(), Notes()
+    monkeypatch.setattr(fitting, "make_executor", lambda draft, most: executor)
+    found = fit(plain, epochs=1, observer=notes)
+    lost = "trial 1, seed 0: the worker was lost with its machine."
+    assert notes.told.count(f"{lost} It will go on elsewhere.") == 2
+    assert executor.tell == notes.note
+    assert found.failed == ((lost,) if n_losses == 3 else ())
+    assert len(found.models) == (n_losses == 2)
+
+
 def test_what_dies_twice_is_told_and_the_others_are_kept(plain, monkeypatch, fake_fits):
     class Dying(executors.Inline):
         def run(self, function, tasks):
