@@ -1,5 +1,6 @@
 """What is told where no Ray cluster can be reached, or none has room."""
 
+import os
 import re
 import socket
 import sys
@@ -54,14 +55,15 @@ def test_a_cluster_that_cannot_be_entered_is_tried_again_but_where_none_is(monke
     tries = []
 
     def init(address, **options):
-        tries.append(address)
+        tries.append(os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"])
         raise error
 
     ray = SimpleNamespace(init=init, shutdown=lambda: None, is_initialized=lambda: False)
     monkeypatch.setitem(sys.modules, "ray", ray)
     with pytest.raises(RunError, match=re.escape(f"no Ray cluster can be reached: {told} See that")):
         Ray("local").start()
-    assert len(tries) == n_tries
+    assert tries == ["10"] * n_tries
+    assert "RAY_CLIENT_RECONNECT_GRACE_PERIOD" not in os.environ
 
 
 @pytest.mark.ray
