@@ -192,8 +192,8 @@ def free_port() -> int:
 
 
 def scratch() -> set[str]:
-    """Returns what lies in the folder of temporary files, but for Ray's."""
-    return {path.name for path in Path(tempfile.gettempdir()).iterdir() if not path.name.startswith("ray")}
+    """Returns the folders of workers among the system's temporary ones."""
+    return {path.name for path in Path(tempfile.gettempdir()).glob(".kerasgrid.*")}
 
 
 def seconds(found: list[float]) -> str:

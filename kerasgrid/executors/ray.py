@@ -773,9 +773,8 @@ class _Seat:
         if "low on memory" in told or "(OOM)" in told:
             return _Lost(f"was ended by Ray, since {self.place} ran low on memory", by_memory=True)
         end = told.partition("exit detail:")[2] or told.partition("exit type:")[2] or told
-        return _Lost(
-            f"died on {self.place}: {shortened(end.partition(' Some common causes')[0].strip(), 200)}"
-        )
+        end = end.partition(" Some common causes")[0].strip().rstrip(".")
+        return _Lost(f"died on {self.place}: {shortened(end, 200)}")
 
 
 class _Lost(Exception):

@@ -46,7 +46,7 @@ def test_a_killed_worker_costs_its_task_alone(ray):
     assert sorted(event.task for event in died) == [1, 3]
     assert sorted(event.task for event in events if isinstance(event, Finished)) == [0, 2]
     for event in died:
-        assert re.fullmatch(r"died on \S+: .*End of file\.", event.reason), event.reason
+        assert re.fullmatch(r"died on \S+: .*End of file", event.reason), event.reason
         assert not event.is_lost
         assert not event.by_memory
 
