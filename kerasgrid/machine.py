@@ -481,6 +481,11 @@ def versions() -> dict[str, str]:
     return {name: (distribution(name) or ("", UNKNOWN))[1] for name in sorted(packages)}
 
 
+def python_version() -> str:
+    """Returns Python's version as far as what one pickles another can load, such as `3.11`."""
+    return ".".join(platform.python_version_tuple()[:2])
+
+
 @cache
 def distribution(package: str) -> tuple[str, str] | None:
     """Returns under which name a package was installed, such as tensorflow-cpu, and its version.

@@ -148,7 +148,8 @@ def why_not_used(place: str, told: Mapping[str, str]) -> str | None:
     """
     if "error" in told:
         return f"{place} is not used: {told['error']}"
-    own = versions()  # kerasgrid itself comes with the search, and may not be installed there
+    # kerasgrid itself comes with the search, and may not be installed there.
+    own = {**versions(), "python": machine.python_version()}
     differ = [
         f"{name} {told[name]}, here {own[name]}" for name in own if told[name] not in (own[name], UNKNOWN)
     ]

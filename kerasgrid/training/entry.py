@@ -15,9 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.errors import brief
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask, PredictTask
-from kerasgrid.machine import backend, cluster_environment, hidden, node, versions
+from kerasgrid.machine import backend, cluster_environment, hidden, node, python_version, versions
 from kerasgrid.models.references import ModelReference
 from kerasgrid.records import Context, Pack
 from kerasgrid.spawning import muted
@@ -97,7 +98,7 @@ def settle(threads: int, variables: Mapping[str, str], share: float) -> dict[str
         share: Of a GPU; 0 where it trains on the processor.
 
     Returns:
-        Versions by package; or the `error` that it has instead.
+        Versions by package, and Python's; or the `error` that it has instead.
     """
     os.environ.update(variables)
     os.environ.update(cluster_environment(threads, share))
@@ -105,7 +106,9 @@ def settle(threads: int, variables: Mapping[str, str], share: float) -> dict[str
         load()
     except ImportError as error:
         return {"error": f"{error}. Install it there as it is here."}
-    return versions()
+    except Exception as error:  # a library that does not begin there; other machines may do
+        return {"error": f"{brief(error).rstrip('.')}."}
+    return {**versions(), "python": python_version()}
 
 
 @_out_of_sight

@@ -18,8 +18,12 @@ from kerasgrid.planning.workers import (
     reading,
     run_probes,
     threads_of,
+    why_not_used,
 )
 from kerasgrid.records import ProbeRecord
+from kerasgrid.training import entry
+
+KERAS, PYTHON = machine.versions()["keras"], machine.python_version()
 
 
 def draft(**changes):
@@ -43,6 +47,41 @@ class Losing(Inline):
 
     def answer(self, task):
         return ProbeRecord(task, None, None, None) if isinstance(task, dict) else "told"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, None),
+        ({"kerasgrid": "unknown"}, None),
+        ({"python": "3.0", "keras": "2.1"}, f"keras 2.1, here {KERAS} and python 3.0, here {PYTHON}"),
+    ],
+)
+def test_a_worker_with_other_versions_is_not_used(monkeypatch, changed, expected):
+    monkeypatch.setattr(entry, "load", lambda: None)
+    monkeypatch.setattr(entry.os, "environ", dict(os.environ))
+    told = entry.settle(1, {}, 0)
+    whole = expected and f"vm-1 is not used: it has {expected}. Install the same there."
+    assert why_not_used("vm-1", told | changed) == whole
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            ModuleNotFoundError("No module named 'keras'"),
+            "No module named 'keras'. Install it there as it is here.",
+        ),
+        (AttributeError("no such thing."), "AttributeError: no such thing."),
+    ],
+)
+def test_a_worker_whose_libraries_do_not_begin_is_not_used(monkeypatch, error, expected):
+    def load():
+        raise error
+
+    monkeypatch.setattr(entry, "load", load)
+    monkeypatch.setattr(entry.os, "environ", dict(os.environ))
+    assert why_not_used("vm-1", entry.settle(1, {}, 0)) == f"vm-1 is not used: {expected}"
 
 
 @pytest.mark.parametrize("n_losses", [2, 3])
