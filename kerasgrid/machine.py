@@ -37,6 +37,8 @@ _JAX_SHARES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
 """The second is the older name. JAX refuses both together."""
 _FOR_TENSORS = 0.9
 """Of a share of a GPU's memory: the rest is what CUDA and its libraries take for each process."""
+_OF_BACKENDS = ("TF_", "XLA_", "JAX_")
+_OF_MACHINES = re.compile("MEM|CACHE|DIR")
 NODE = "KERASGRID_NODE"
 """The variable with the name of a worker's machine, of marks that names of files have, in a cluster."""
 _NVIDIA_SMI_TIMEOUT_S = 10
@@ -339,10 +341,11 @@ def cluster_environment(threads: int, share: float) -> dict[str, str]:
         threads: Of a step on the processor; on a GPU as many as its share of the machine has.
         share: Of the one GPU that it sees; 0 for none.
     """
-    if not share:
-        n_workers = max(1, usable_cores() // threads)
-        return worker_environments(n_workers)[0] | dict.fromkeys(THREADS, str(threads))
-    return worker_environments(max(1, int(_installed_gpus() / share + 1e-9)), share)[0]
+    n_workers = int(_installed_gpus() / share + 1e-9) if share else usable_cores() // threads
+    n_workers = max(1, n_workers)
+    threads = max(1, usable_cores() // n_workers) if share else threads
+    # Also where they are set: what a cluster sets is the cores that a worker has asked for.
+    return worker_environments(n_workers, share or None)[0] | dict.fromkeys(THREADS, str(threads))
 
 
 def is_beyond_share() -> bool:
@@ -355,8 +358,17 @@ def is_beyond_share() -> bool:
 
 
 def passed_on() -> dict[str, str]:
-    """Returns the variables of this process that workers on other machines have: how its backend works."""
-    passed = {name: value for name, value in os.environ.items() if name.startswith(("TF_", "XLA_", "JAX_"))}
+    """Returns the variables of this process that workers on other machines have: how its backend works.
+
+    Paths, and how much memory there is to take, are of this machine alone; of a variable that holds several
+    options the others are passed on.
+    """
+    passed = {}
+    for name, value in os.environ.items():
+        if not name.startswith(_OF_BACKENDS) or name.startswith("TF_CPU_") or _OF_MACHINES.search(name):
+            continue
+        if kept := " ".join(word for word in value.split() if not {"/", "\\"} & {*word}):
+            passed[name] = kept
     return {**passed, "KERAS_BACKEND": backend()}
 
 

@@ -292,6 +292,39 @@ def test_a_gpu_whose_memory_nobody_tells_has_no_known_share(of_eight_cores):
     assert "KERASGRID_GPU_MEMORY_MB" not in worker_environments(2)[0]
 
 
+@pytest.mark.parametrize(
+    ("threads", "share", "expected"), [(1, 0.0, "1"), (3, 0.0, "3"), (1, 0.5, "2"), (1, 1.0, "4")]
+)
+def test_a_place_in_a_cluster_has_its_threads_whatever_is_set(
+    of_eight_cores, monkeypatch, threads, share, expected
+):
+    install_gpus(of_eight_cores, 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")
+    environment = machine.cluster_environment(threads, share)
+    assert {environment[name] for name in machine.THREADS} == {expected}
+
+
+def test_what_a_machine_has_is_not_passed_on_to_others(monkeypatch):
+    given = {
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TF_CPU_ALLOCATOR_USE_BFC": "true",
+        "TF_GPU_HOST_MEM_LIMIT_IN_MB": "9",
+        "TF_XLA_FLAGS": "/opt/x",
+        "XLA_FLAGS": "--xla_a=1 --xla_dump_to=/tmp/x --xla_b=2",
+        "XLA_CLIENT_MEM_FRACTION": ".2",
+        "JAX_COMPILATION_CACHE_DIR": "here",
+        "HOME": "/root",
+        "KERAS_BACKEND": "jax",
+    }
+    monkeypatch.setattr(os, "environ", given)
+    assert machine.passed_on() == {
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "XLA_FLAGS": "--xla_a=1 --xla_b=2",
+        "KERAS_BACKEND": "jax",
+    }
+
+
 @pytest.mark.parametrize("name", ["XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"])
 def test_jax_is_given_its_fraction_by_one_name_alone(of_eight_cores, monkeypatch, name):
     """It refuses both."""
