@@ -34,6 +34,7 @@ from kerasgrid.errors import (
     LockedError,
     RefusedError,
     ReplayError,
+    ResultsError,
     StorageError,
     spoken,
 )
@@ -178,7 +179,8 @@ def opened(
         used = executor or stack.enter_context(lent_executor(draft, most=most))
         used.tell = observer.note
         begins = fresh or not paths.journal.exists()
-        prepared = prepare_beside(used, draft, given, doing=observer.doing, starts=begins)
+        asks = begins or retry_failed or draft.config.executor.kind != "ray" or not _is_over(paths)
+        prepared = prepare_beside(used, draft, given, doing=observer.doing, starts=begins, asks=asks)
         if draft.config.data.train is not None:
             told = told_of_samples(draft, prepared.config, prepared.data, prepared.space, observer.doing)
             prepared = replace(prepared, warnings=prepared.warnings + told)
@@ -196,9 +198,17 @@ def opened(
             used.tell = observer.note
         if retry_failed:
             observer.note(f"{count(run.forget_failed(), 'trial')} that failed will be tried again.")
-        session = Session(run, used, threads, observer, checkpoint_interval_s)
+        session = Session(run, used, threads, observer, checkpoint_interval_s, asks)
         with session.running():
             yield session
+
+
+def _is_over(paths: RunPaths) -> bool:
+    """Tells whether a run has trained all that it was to, so that its cluster need not be there any more."""
+    try:
+        return Results.load(paths.json).status in {"complete", "failed"}
+    except ResultsError:  # it is written anew
+        return False
 
 
 class OnlyWarnings(Observer):
@@ -255,7 +265,9 @@ class Session:
         threads: int | None,
         observer: Observer,
         checkpoint_interval_s: float,
+        asks: bool = True,
     ) -> None:
+        self._asks = asks  # as in `prepare_beside`
         self.run, self.executor, self.threads, self.observer = run, executor, threads, observer
         self.config = run.prepared.config
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
@@ -276,11 +288,12 @@ class Session:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Begins the session, and ends it after what is done within: to its end, or until it is stopped."""
-        self.run.begin({"workers": self.executor.n_workers, "threads": self.threads})
+        n_workers = self.executor.n_workers if self._asks else 0
+        self.run.begin({"workers": n_workers, "threads": self.threads})
         prepared = self.run.prepared
         for line in (*self.run.news, *self._news_of_devices(), *prepared.data.report):
             self.observer.note(line)
-        few = few_at_a_time(self.config.search, len(self.run.folds), self.executor.n_workers)
+        few = few_at_a_time(self.config.search, len(self.run.folds), n_workers)
         for line in (*prepared.warnings, *few):
             self.observer.warn(line)
         reason = next(filter(None, map(why_not_sent, prepared.functions)), None)
@@ -318,8 +331,10 @@ class Session:
         self.observer.end(self.results)
 
     def _news_of_devices(self) -> Iterator[str]:
-        before, now = self.run.environment.get("gpus"), kinds_of_devices(self.executor)
-        if before not in (None, now) and not self.run.is_old:
+        before = self.run.environment.get("gpus")
+        if before is None or self.run.is_old or not self._asks:
+            return
+        if before != (now := kinds_of_devices(self.executor)):
             yield f"This run began on {before} and goes on with {now}: the last bits may differ."
 
     @property
@@ -456,9 +471,10 @@ class Session:
         self._find_refusals()
         self._tell_refusals()
         kept, new = go_on(self.run.state.packs(graphs, until) if self.recipe.packs else [], jobs)
-        device = self.run.environment.get("device", "unknown")
-        planner = Planner(self.graphs, self.threads, device)
-        made = planner.plan(new, graphs, until=until).packs
+        made: Sequence[Pack] = ()
+        if new:
+            device = self.run.environment.get("device", "unknown")
+            made = Planner(self.graphs, self.threads, device).plan(new, graphs, until=until).packs
         if self.is_stopping:  # perhaps while graphs or widths were asked for: that is no plan to keep
             return []
         self.run.keep_plan(made)

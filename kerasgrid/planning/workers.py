@@ -198,6 +198,7 @@ def prepare_beside(
     *,
     doing: Doing = not_told,
     starts: bool = True,
+    asks: bool = True,
 ) -> Prepared:
     """Checks a search, while its workers import their backend; of a form with faults only these are told.
 
@@ -206,16 +207,19 @@ def prepare_beside(
         given: As in `kerasgrid.checks.prepared.prepare`.
         doing: Is told what takes a while.
         starts: Whether the workers will be needed, so that they may start.
+        asks: Whether they may be asked what they are: not where none is needed, and maybe none is there.
 
     Raises:
         ConfigError: All faults together.
     """
     if draft.is_sound:
-        tell_beginning(draft, executor, doing)
+        if asks:
+            tell_beginning(draft, executor, doing)
         if starts:
             executor.start()
     prepared = prepare(draft, given, ask=partial(ask_worker, executor), doing=doing)
-    return replace(prepared, warnings=prepared.warnings + _warnings_of_devices(draft, executor))
+    warnings = _warnings_of_devices(draft, executor) if asks else ()
+    return replace(prepared, warnings=prepared.warnings + warnings)
 
 
 def _warnings_of_devices(draft: Draft, executor: executors.Executor) -> tuple[str, ...]:

@@ -28,7 +28,15 @@ from kerasgrid.config.callbacks import EarlyStopping
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.search import search
 from kerasgrid.engines import ENGINES, Proposal
-from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, ReplayError, StorageError
+from kerasgrid.errors import (
+    ChangedError,
+    ConfigError,
+    LockedError,
+    ModelError,
+    ReplayError,
+    RunError,
+    StorageError,
+)
 from kerasgrid.executors import Died, Emitted, Inline
 from kerasgrid.locks import FolderLock
 from kerasgrid.planning import packing
@@ -767,6 +775,25 @@ def test_a_fit_whose_machine_goes_is_tried_again_at_once_and_then_behind_the_oth
         "message": "trial 0, fold 0: the worker was lost with its machine. So it was 3 times, and it got no "
         "further in between.",
     }
+
+
+class Gone(Inline):
+    """An executor whose cluster is not there."""
+
+    def gone(self, *_):
+        raise RunError("no Ray cluster can be reached")
+
+    n_workers = property(gone)
+    device_kinds = layout = start = run = gone
+
+
+def test_a_search_that_is_over_needs_no_cluster(tmp_path, finished, monkeypatch):
+    finished(tmp_path)
+    monkeypatch.setattr(driver, "lent_executor", lambda *_, **__: Gone())
+    on_ray = {"executor": {"kind": "ray"}}
+    assert search(config(**on_ray), results=tmp_path).status == "complete"
+    with pytest.raises(RunError, match="no Ray cluster"):
+        search(config(**on_ray), results=tmp_path / "other")
 
 
 def test_what_a_sudden_end_left_is_removed(tmp_path, finished):
