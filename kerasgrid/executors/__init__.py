@@ -16,9 +16,10 @@ from kerasgrid.executors.base import (
     resources_word,
     run_through,
 )
+from kerasgrid.executors.cluster import Needs
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
-from kerasgrid.executors.ray import Needs, Ray
+from kerasgrid.executors.ray import Ray
 from kerasgrid.executors.waiting import lent_processes
 
 __all__ = [

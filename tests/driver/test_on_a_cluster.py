@@ -1,7 +1,6 @@
 """A search on a Ray cluster that loses workers, a node or its driver is as one on this machine."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -58,7 +57,7 @@ def packs(folder):
 
 
 class Losses(Observer):
-    """Kills a worker, and then a node, while fits are under way."""
+    """Kills the workers, and then a node, while fits are under way."""
 
     def __init__(self, cluster, add_node):
         self.cluster, self.add_node, self.node = cluster, add_node, add_node()
@@ -70,15 +69,18 @@ class Losses(Observer):
     def epoch(self, record):
         self.n_epochs += 1
         if self.n_epochs == 200:
-            os.kill(workers()[0].pid, signal.SIGKILL)
+            for node in self.cluster.list_all_nodes():
+                kill_workers(node)
         if self.n_epochs == 900:
             self.cluster.remove_node(self.node, allow_graceful=False)
             self.add_node()
 
 
-def workers():
-    """Returns the processes of workers that have a task."""
-    return [one for one in psutil.process_iter() if "ray::_Worker.events" in one.cmdline()]
+def kill_workers(node):
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    for process in raylet.children():
+        if process.name().startswith("ray::Worker"):
+            process.kill()
 
 
 def test_a_search_that_loses_a_worker_and_a_node_is_as_one_here(
@@ -95,18 +97,22 @@ def test_a_search_that_loses_a_worker_and_a_node_is_as_one_here(
     assert found(tmp_path) == found(here)
 
 
-def test_a_search_whose_driver_is_killed_twice_is_as_one_here(cluster, here, tmp_path):
-    executor = {"kind": "ray", "address": cluster.address, "workers": 2}
+@pytest.mark.parametrize("address", ["address", "client_address"])
+def test_a_search_whose_driver_is_killed_or_stopped_is_as_one_here(cluster, here, tmp_path, address):
+    executor = {"kind": "ray", "address": getattr(cluster, address), "workers": 2}
     (tmp_path / "run.yaml").write_text(json.dumps(on(executor)))
     code = "import kerasgrid; kerasgrid.search('run.yaml', results='.', checkpoint_interval_s=0.2)"
-    for n_checkpoints in (1, 5, None):
-        running = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    how = signal.SIGKILL if address == "address" else signal.SIGINT
+    for n_checkpoints in (1, 5, None) if address == "address" else (1, None):
+        running, is_told = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path), False
         while running.poll() is None:
             time.sleep(0.05)
             journal = tmp_path / "run" / "journal.jsonl"
             n_there = journal.read_text().count('"type":"checkpoint"') if journal.exists() else 0
-            if n_checkpoints is not None and n_there >= n_checkpoints:
-                running.kill()
-        assert (running.wait() == 0) == (n_checkpoints is None)
+            if n_checkpoints is not None and n_there >= n_checkpoints and not is_told:
+                running.send_signal(how)
+                is_told = True
+        status = json.loads((tmp_path / "run.json").read_text())["status"]
+        assert (status == "complete") == (n_checkpoints is None)
     assert found(tmp_path) == found(here)
     assert packs(tmp_path) == packs(here)

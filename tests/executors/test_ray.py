@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from functools import partial
 
@@ -14,6 +15,7 @@ import worker_tasks
 
 from kerasgrid.errors import RunError
 from kerasgrid.executors import Died, Emitted, Finished, Needs, Ray, Started
+from kerasgrid.executors import cluster as clusters
 from kerasgrid.executors import ray as seats
 
 pytestmark = pytest.mark.ray
@@ -39,6 +41,11 @@ def ray(cluster, told):
         executor.close()
 
 
+def kill_odd(task, context):
+    if task % 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_killed_worker_costs_its_task_alone(ray):
     executor = ray()
     events = [event for event in executor.run(kill_odd, range(4)) if not isinstance(event, Started)]
@@ -49,11 +56,6 @@ def test_a_killed_worker_costs_its_task_alone(ray):
         assert re.fullmatch(r"died on \S+: .*End of file", event.reason), event.reason
         assert not event.is_lost
         assert not event.by_memory
-
-
-def kill_odd(task, context):
-    if task % 2:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def node_of(task, context):
@@ -175,15 +177,80 @@ def test_kinds_are_those_of_the_seats(ray):
 
 
 def test_where_the_head_is_gone_it_ends_and_says_so(ray, cluster, monkeypatch):
-    monkeypatch.setattr(seats, "_HEADLESS_S", 0.0)
+    monkeypatch.setattr(clusters, "_HEADLESS_S", 0.0)
     monkeypatch.setattr(seats, "_LOOK_S", 0.0)
     executor = ray(1)
     events = executor.run(pause, itertools.count())
     next(events)
     with socket.create_server(("127.0.0.1", 0)) as server:
         nobody = "{}:{}".format(*server.getsockname())
-    monkeypatch.setattr(type(seats._package().get_runtime_context()), "gcs_address", nobody)
+    monkeypatch.setattr(type(clusters.package().get_runtime_context()), "gcs_address", nobody)
     with pytest.raises(
         RunError, match=r"cluster 'auto' is gone: .* the same command goes on with the search"
     ):
         list(events)
+
+
+def test_a_machine_that_is_refused_takes_no_place_of_others(ray, cluster, add_node, told):
+    refused = []
+
+    def admit(place, setup):
+        refused.append(place)
+        return f"{place} is not used." if place == refused[0] else None
+
+    executor, workers, node = ray(3, admit=admit), set(), None
+    for event in executor.run(pause, itertools.count()):
+        workers.add(getattr(event, "worker", None))
+        if len(workers - {None}) == 1 and node is None:
+            node = add_node()
+        if len(workers - {None}) == 2:
+            executor.stop()
+    assert told == [f"{refused[0]} is not used."]
+
+
+def exit_with(task, context):
+    sys.exit(task)
+
+
+def test_a_task_that_exits_is_the_end_of_its_worker(ray):
+    died = [event for event in ray(1).run(exit_with, [3]) if not isinstance(event, Started)]
+    assert len(died) == 1
+    assert isinstance(died[0], Died)
+    assert not died[0].is_lost
+
+
+def test_the_last_event_is_not_followed_by_a_wait_for_another_worker(ray, tmp_path):
+    executor = ray(1, setup=partial(once, tmp_path / "was here"))
+    assert isinstance(list(executor.run(kill_odd, [1]))[-1], Died)
+
+
+def once(path, share):
+    """Is quick the first time."""
+    if path.exists():
+        time.sleep(60)
+    path.touch()
+
+
+def test_a_worker_that_is_never_ready_holds_nobody_up(ray, monkeypatch, tmp_path):
+    monkeypatch.setattr(seats, "_TELL_S", 1.0)
+    executor = ray(2, setup=partial(first_forever, tmp_path / "taken"))
+    assert len(executor.device_kinds()) == 1
+    monkeypatch.setattr(seats, "_SETUP_S", 0.5)
+    ended = [event.task for event in executor.run(pause, range(12)) if isinstance(event, Finished)]
+    assert ended == list(range(12))
+
+
+def first_forever(path, share):
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return
+    time.sleep(60)
+
+
+def test_after_its_end_it_runs_nothing_and_another_cluster_is_refused(ray):
+    executor = ray(1)
+    executor.close()
+    assert list(executor.run(pause, range(3))) == []
+    with pytest.raises(RunError, match="'local': this process is connected with a Ray cluster already"):
+        _ = Ray("local").n_workers

@@ -11,7 +11,7 @@ import pytest
 
 from kerasgrid.errors import MissingPackageError, RunError
 from kerasgrid.executors import Needs, Ray
-from kerasgrid.executors.ray import _Cluster
+from kerasgrid.executors.cluster import Cluster
 
 
 def test_ray_that_is_not_installed_is_told(monkeypatch):
@@ -34,7 +34,7 @@ def test_ray_that_is_not_installed_is_told(monkeypatch):
 def test_what_there_is_no_room_for_is_told(gpus, expected):
     executor = Ray(needs=Needs(gpus=gpus))
     node = {"Alive": True, "Resources": {"CPU": 1.0, "memory": 2.0**31}}
-    executor._cluster = object.__new__(_Cluster)
+    executor._cluster = object.__new__(Cluster)
     executor._cluster.nodes = lambda: [node, node]
     assert executor._there() == expected
 
@@ -80,7 +80,7 @@ def test_where_nothing_answers_nobody_waits_for_ray(monkeypatch, scheme, address
         unused.bind(("127.0.0.1", 0))
         named = f"{scheme}127.0.0.1:{unused.getsockname()[1]}"
     monkeypatch.setenv("RAY_ADDRESS", variable.format(named))
-    sought = object.__new__(_Cluster)  # another test may have connected this process with one
+    sought = object.__new__(Cluster)  # another test may have connected this process with one
     sought.ray, sought.address = pytest.importorskip("ray"), address.format(named)
     with pytest.raises(RunError, match="Connection refused") as caught:
         sought._knock()
@@ -90,7 +90,7 @@ def test_where_nothing_answers_nobody_waits_for_ray(monkeypatch, scheme, address
 
 def test_a_token_that_is_missing_is_told():
     """Ray says so in the text of an error's cause alone."""
-    reached = object.__new__(_Cluster)
+    reached = object.__new__(Cluster)
     reached.address = "head:6379"
     cause = RuntimeError(
         "connection error: ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken: ..."
