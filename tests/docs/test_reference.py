@@ -28,7 +28,7 @@ PACKAGE = Path(kerasgrid.__file__).parent
 OF_LIBRARIES = {"HTTPS_PROXY"}
 """Variables that are looked for by a pattern."""
 NO_VARIABLE = re.compile(
-    r"RLIMIT_|O_NOFOLLOW|O_NONBLOCK|O_BINARY|CUBLAS_STATUS|CUDNN_STATUS|CUDA_ERROR|RESOURCE_EXHAUSTED|VERBOSE_OUTPUT"
+    r"MOST_LOSSES|RLIMIT_|O_NOFOLLOW|O_NONBLOCK|O_BINARY|CUBLAS_STATUS|CUDNN_STATUS|CUDA_ERROR|RESOURCE_EXHAUSTED|VERBOSE_OUTPUT"
 )
 
 spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
