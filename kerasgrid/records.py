@@ -514,6 +514,25 @@ class RungRecord:
 
 
 @dataclass(frozen=True)
+class WeightsFile:
+    """A file of trained weights that a net begins with.
+
+    Attributes:
+        name: The path as it is written, or such as `imagenet of VGG16`.
+        path: Where it is, or is to be.
+        n_bytes: Of the file; of the net's weights, where it is not at hand.
+        digest: Its SHA-256; None where it is not at hand.
+        url: Where Keras downloads it from; None for a file of the user's own.
+    """
+
+    name: str
+    path: str
+    n_bytes: int
+    digest: str | None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
 class ProbeRecord:
     """What building one candidate's model has shown.
 
@@ -526,6 +545,7 @@ class ProbeRecord:
         momentum: The greatest of a BatchNormalization that trains; None where there is none.
         pieces: Bytes of all samples and of a piece of them, where a program is fed in pieces; None where it
             has all of them on the device, or there is none.
+        weights: Files that its weights begin with.
     """
 
     params: Mapping[str, Any]
@@ -536,6 +556,7 @@ class ProbeRecord:
     scales_input: bool | None = None
     momentum: float | None = None
     pieces: tuple[int, int] | None = None
+    weights: tuple[WeightsFile, ...] = ()
 
 
 def has_results(records: Iterable[Mapping[str, Any]]) -> bool:

@@ -28,11 +28,14 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, Route, merge_augment, monitors
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus, multiplies_bfloat16
-from kerasgrid.models.references import parse_reference
+from kerasgrid.models.references import BUILT_IN, parse_reference
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord, Target
 from kerasgrid.space.space import Space
-from kerasgrid.wording import count, percent
+from kerasgrid.wording import bytes_word, count, percent
+
+PIXELS = 255
+"""The highest value of pixels that models take which scale them themselves."""
 
 
 def check_candidates(
@@ -306,6 +309,8 @@ def warnings_of_scale(
         records: Of models that were built.
         is_read: Whether an estimator has read the samples, for which there is no config to write into.
     """
+    if config.model in BUILT_IN and BUILT_IN[config.model].takes_pixels:
+        return _warnings_of_pixels(config, space, data)
     is_scaled = config.data.scale is not None or center_of(config) is not None
     is_scaled = is_scaled or config.search.engine == AUTOKERAS
     settings = augmentations(config, space)
@@ -323,6 +328,48 @@ def warnings_of_scale(
         f"pixels of 0 to {top:,} reach {which} as they are stored, and nets learn better from small numbers: "
         f"{do}, or begin the model with a layer that scales.",
     )
+
+
+def _warnings_of_pixels(config: Config, space: Space, data: Dataset) -> tuple[str, ...]:
+    """Tells that a model which scales pixels of 0 to 255 itself is not given such."""
+    does = [f"data.scale divides them by {config.data.scale:g}"] if config.data.scale is not None else []
+    does += [f"{center} centres them"] if (center := center_of(config)) is not None else []
+    top = pixel_top(data.images) if data.inputs is None else None
+    if any(given is not None and given.may_scale for _, given in augmentations(config, space)):
+        return ()
+    if top is None or (center is None and round(top / (config.data.scale or 1)) == PIXELS):
+        return ()
+    how = " and ".join(does) or f"they are 0 to {top:,}"
+    do = "leave that out"
+    if top != PIXELS:
+        do = f"write `scale: {top / PIXELS:.6g}`, and nothing else that scales, into the section data"
+    return (f"{config.model} takes pixels of 0 to {PIXELS} and scales them itself, and {how}: {do}.",)
+
+
+def weights_of(config: Config, space: Space) -> tuple[str, ...]:
+    """Returns the paths of files that built-in backbones of candidates begin with, as they are written."""
+    if config.model not in BUILT_IN or not BUILT_IN[config.model].takes_pixels:
+        return ()
+    found = [config.params.get("weights")]
+    for grid in space.grids:
+        found += Space([grid]).values("weights") if "weights" in grid else []
+    named = {text for text in found if isinstance(text, str)} - {"none", "imagenet"}
+    return tuple(sorted(named))
+
+
+def notes_of_weights(records: Iterable[ProbeRecord]) -> tuple[str, ...]:
+    """Tells which files of weights nets begin with, and whether they are at hand."""
+    files = {file.name: file for record in records for file in record.weights}
+    told = []
+    for file in files.values():
+        if file.digest is not None:
+            told.append(f"weights: {file.name} is at hand ({bytes_word(file.n_bytes)})")
+        else:
+            told.append(
+                f"weights: {file.name} is not at hand: a search downloads about {bytes_word(file.n_bytes)} "
+                f"from {file.url} to {file.path}"
+            )
+    return tuple(told)
 
 
 def warnings_of_first_values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from kerasgrid.checks.candidates import (
     val_of,
     warnings_of_precision,
     warnings_of_repeats,
+    weights_of,
 )
 from kerasgrid.checks.data import data_of, warnings_of_data
 from kerasgrid.checks.draft import Draft, read_draft
@@ -33,6 +35,7 @@ from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import fault_of_data, n_trained, with_samples
 from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import ConfigError, Fault, RefusedError
+from kerasgrid.io import file_digest
 from kerasgrid.jobs.objective import (
     HALF,
     Objective,
@@ -108,6 +111,12 @@ class Trainable:
         return {name: source_digest(parse_reference(name, self.base)) for name in sorted(names)}
 
     @cached_property
+    def weights(self) -> dict[str, str]:
+        """The hash of each file that a built-in backbone may begin with, by what messages call it."""
+        files = {text: self.base / os.path.expanduser(text) for text in weights_of(self.config, self.space)}
+        return {f"weights {text}": file_digest(file) for text, file in files.items() if file.is_file()}
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes a fit the same fit, by the key that a message names."""
         config, search = self.config, self.config.search
@@ -125,7 +134,7 @@ class Trainable:
             "training": config.training.model_dump(exclude={"pack"}),
             "augment": config.given_augment,
             "callbacks": config.given_callbacks,
-            SOURCES: self.sources,
+            SOURCES: {**self.sources, **self.weights},
             "search.folds": self._folds_identity(),
             "search.val": search.val,
             "search.repeats": search.repeats,

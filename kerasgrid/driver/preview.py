@@ -16,6 +16,7 @@ import numpy as np
 from kerasgrid.checks.candidates import (
     augmentations,
     notes_of_precision,
+    notes_of_weights,
     warnings_of_first_values,
     warnings_of_scale,
 )
@@ -346,7 +347,7 @@ def _preview(
         own = RunPaths(folder, paths.name)  # a check leaves nothing behind
         own.folder.mkdir()
         save_folds(own.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
-        recipe = make_recipe(prepared, own)
+        recipe = replace(make_recipe(prepared, own), downloads=False)
         graphs = Graphs(prepared, recipe, executor, doing)
         models: dict[str, Mapping[str, Any]] = {}
         for trial in trials:
@@ -383,6 +384,7 @@ def _preview(
             *(() if outline is None else outline.lines),
             *planned.notes,
             *notes_of_precision(prepared.config, prepared.space),
+            *notes_of_weights(records),
         ),
         may_end_early=outline is not None,
         layout=executor.layout(),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_scale
+from kerasgrid.checks.candidates import notes_of_weights, warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.checks.samples import told_of_samples
@@ -388,8 +388,12 @@ class Session:
         warnings += warnings_of_first_values(self.recipe, prepared.data, prepared.folds, records, routes)
         for line in warnings:
             self.observer.warn(line)
+        for line in notes_of_weights(records):
+            self.observer.note(sentence(line))
         if records:
-            self.run.keep_environment(environment(device_of(records), self.executor))
+            files = {file.name: file.digest for record in records for file in record.weights if file.digest}
+            weights = {f"weights {name}": f"sha256:{digest}" for name, digest in sorted(files.items())}
+            self.run.keep_environment(environment(device_of(records), self.executor) | weights)
 
     def _find_refusals(self) -> None:
         """Looks at models that were refused since it did so before, for what is known of none of them."""

@@ -66,6 +66,7 @@ class Recipe:
         registered: Classes and functions that a script or notebook has registered with Keras, by the names
             that it knows them by: workers do not run that.
         checkpoint_interval_s: Seconds between checkpoints of a job.
+        downloads: Whether weights that a net begins with are downloaded where they are not at hand.
     """
 
     model: ModelReference | Callable[..., Any]
@@ -105,6 +106,7 @@ class Recipe:
     thresholds: Given = HALF
     weighted_scores: bool = False
     scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    downloads: bool = True
 
     @property
     def takes_codes(self) -> bool:

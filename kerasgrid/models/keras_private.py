@@ -7,7 +7,11 @@ Keras's global state is kept in `seeds`, which does not import Keras.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from types import MethodType, SimpleNamespace
 from typing import Any
 
@@ -225,6 +229,38 @@ def own_build(function: Callable) -> Callable:
     """
     is_wrapped = getattr(function, "__name__", "") == "_build_wrapper"
     return getattr(getattr(function, "__self__", None), "_build", function) if is_wrapped else function
+
+
+@contextmanager
+def downloading_by(get: Callable[..., str]) -> Iterator[None]:
+    """Lets keras.applications get files of weights by a function; `keras.src.utils.file_utils.get_file`.
+
+    Nothing public tells the name and address of such a file, or whether it is at hand, before it is there.
+
+    Args:
+        get: Takes Keras's own `get_file`, and its arguments; it returns the file's path.
+    """
+    from keras.src.utils import file_utils
+
+    before = file_utils.get_file
+    file_utils.get_file = partial(get, before)
+    try:
+        yield
+    finally:
+        file_utils.get_file = before
+
+
+def download_path(file: str, folder: str) -> Path:
+    """Returns where Keras keeps a file that it downloads; `keras.src.backend.config.keras_home`.
+
+    Args:
+        file: Its name.
+        folder: The `cache_subdir` of get_file.
+    """
+    from keras.src.backend import config
+
+    home = os.path.expanduser(config.keras_home())
+    return Path(home if os.access(home, os.W_OK) else "/tmp/.keras") / folder / file
 
 
 class OwnMoments(keras.layers.BatchNormalization):

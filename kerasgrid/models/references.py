@@ -43,11 +43,13 @@ class BuiltIn:
         target: `module:function`.
         summary: One line that says what it is.
         n_parameters: Numbers of weights for (28, 28, 1) and 10 classes with its defaults.
+        takes_pixels: Whether it takes pixels from 0 to 255 as they are stored, and scales them itself.
     """
 
     target: str
     summary: str
     n_parameters: int
+    takes_pixels: bool = False
 
 
 BUILT_IN: dict[str, BuiltIn] = {
@@ -85,6 +87,12 @@ BUILT_IN: dict[str, BuiltIn] = {
         "kerasgrid.models.vgg:bn_cnn",
         "small CNN with BatchNorm in every layer: Conv 16, 32, 64, Dense 128, 64",
         434_954,
+    ),
+    "backbone": BuiltIn(
+        "kerasgrid.models.backbone:backbone",
+        "any net of keras.applications by its name, RepVGG, ViT or CCT, and a head on it",
+        158_666,
+        takes_pixels=True,
     ),
 }
 

@@ -30,6 +30,7 @@ from kerasgrid.models.inputs import Form
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference, own_fit
+from kerasgrid.models.weights import looking_up
 from kerasgrid.records import FIRST_VALUES, WHOLE, Dataset, Fold
 from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, targets_of
@@ -176,7 +177,7 @@ class Candidate:
             ModelError: The model function or Keras refuses the params.
         """
         shown = self.shown()
-        with recorded(with_values=True) as made:
+        with looking_up(Path(self.recipe.base)) as found, recorded(with_values=True) as made:
             model = self.build(shown)
         untouched = made.untouched(model.weights)
         route = self.route if shown is None else as_taken(self.route, model, shown.compile_kwargs)
@@ -189,7 +190,12 @@ class Candidate:
         check_range(model, self.recipe.target_scale)
         if self.mixes:
             compiled = mixing_labels(compiled)
-        return replace(compiled, sets_weights=not all(untouched), is_pretrained=False in untouched)
+        return replace(
+            compiled,
+            sets_weights=bool(found.files) or not all(untouched),
+            is_pretrained=bool(found.files) or False in untouched,
+            weights=tuple(found.files),
+        )
 
     def shown(self) -> Shown | None:
         """Returns what a model function of another package's form sees; None for one that sees nothing."""
@@ -227,7 +233,8 @@ class Candidate:
             ModelError: The model function or Keras refuses the params.
         """
         function, target = import_function(self.recipe), self.recipe.target
-        with _precision(self.route):
+        base, downloads = Path(self.recipe.base), self.recipe.downloads
+        with looking_up(base, downloads=downloads), _precision(self.route):
             return build_model(
                 function,
                 self.recipe.signature,

@@ -29,7 +29,7 @@ from kerasgrid.models.keras_private import (
     loss_arguments,
     spare_replica_sums,
 )
-from kerasgrid.records import Target
+from kerasgrid.records import Target, WeightsFile
 from kerasgrid.training.label_forms import form_of_loss, form_of_step, trains_itself
 from kerasgrid.training.mixing import dominant
 
@@ -50,6 +50,7 @@ class Compiled:
         callbacks: That a fit of the model function's own asks for.
         val: The share of training rows that such a fit holds back; None for none.
         shuffles: Whether an epoch has an order of its own; else it is that of the rows.
+        weights: Files that its weights begin with.
     """
 
     model: keras.Model
@@ -63,6 +64,7 @@ class Compiled:
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
     val: float | None = None
     shuffles: bool = True
+    weights: tuple[WeightsFile, ...] = ()
 
     @property
     def is_measured(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import keras
@@ -28,7 +29,8 @@ _PER_SAMPLE = frozenset(
     GlobalMaxPooling3D GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
     ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D
     UpSampling3D Add Subtract Multiply Average Maximum Minimum Concatenate Dot LayerNormalization
-    GroupNormalization UnitNormalization RMSNormalization Rescaling Functional Sequential
+    GroupNormalization UnitNormalization RMSNormalization Rescaling Resizing MultiHeadAttention EinsumDense
+    Functional Sequential
     """.split()  # noqa: SIM905
 )
 """Keras's own layers that treat each sample by itself and keep no state but weights."""
@@ -36,8 +38,8 @@ _PER_SAMPLE = frozenset(
 _ELEMENT_BY_ELEMENT = frozenset(
     """
     Absolute Add Cast Divide Elu Equal Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log1p
-    LogSigmoid Maximum Minimum Multiply Negative Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign Sqrt
-    Square Subtract Tanh
+    LogSigmoid Maximum Minimum Multiply Negative OnesLike Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign
+    Sqrt Square Subtract Tanh
     """.split()  # noqa: SIM905
 )
 """Operations of keras.ops that treat each number by itself, as in `x + shortcut`."""
@@ -104,12 +106,23 @@ def _keeps_samples_apart(operation: Any) -> bool:
     return kind.__name__ in _ELEMENT_BY_ELEMENT
 
 
+def _keeps_first_axis(equation: str) -> bool:
+    """Tells whether a product of inputs and weights, such as `abc,cd->abd`, treats each sample by itself."""
+    inputs, weights, outputs = re.split(",|->", equation.replace(" ", ""))
+    first = inputs[:3] if inputs.startswith("...") else inputs[:1]
+    return outputs.startswith(first) and first not in weights
+
+
 def _check_layer(layer: keras.layers.Layer) -> None:
     kind = type(layer)
     if not is_of_keras(kind) or (kind not in KEYED and kind.__name__ not in _PER_SAMPLE):
         raise UnfusibleError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
     if kind is not keras.layers.GaussianDropout and getattr(layer, "rate", 0.0) > MOST_DROPPED:
         raise UnfusibleError(f"the layer {layer.name} drops more than 255 of 256")
+    if kind is keras.layers.MultiHeadAttention and layer.dropout:
+        raise UnfusibleError(f"the layer {layer.name} drops some of its attention by seeds of its own")
+    if kind is keras.layers.EinsumDense and not _keeps_first_axis(layer.equation):
+        raise UnfusibleError(f"the layer {layer.name} ({layer.equation}) may mix samples")
     if layer.activity_regularizer is not None:
         raise UnfusibleError(f"the layer {layer.name} has an activity regularizer")
     is_plain = kind is not keras.layers.BatchNormalization or not (

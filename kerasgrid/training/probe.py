@@ -19,7 +19,7 @@ from kerasgrid.models.hyperparameters import declared
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference
 from kerasgrid.models.source import users_line
-from kerasgrid.records import Context, ProbeRecord
+from kerasgrid.records import Context, ProbeRecord, WeightsFile
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Batches
 from kerasgrid.training.candidate import Candidate
@@ -42,6 +42,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds and compiles one candidate's model and emits a ProbeRecord; trains nothing."""
     data = map_samples(Path(recipe.data_folder), recipe.source)
     n_parameters, error, graph, scales, momentum, pieces = None, None, None, None, None, None
+    weights: tuple[WeightsFile, ...] = ()
     try:
         candidate = Candidate.of(recipe, params, data)
         compiled = candidate.compile()
@@ -52,6 +53,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
             _check_metrics(candidate, compiled)
             if candidate.recipe.inner_share(candidate.route, compiled.val) is None:
                 _check_own_monitors(callbacks)
+        weights = compiled.weights
         n_parameters = compiled.model.count_params() if compiled.model.built else None
         momentum = greatest_momentum(compiled.model)
         if recipe.packs:
@@ -63,7 +65,8 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:
         keras.backend.clear_session()
-    context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph, scales, momentum, pieces))
+    built = n_parameters, error, device(), graph, scales, momentum, pieces, weights
+    context.emit(ProbeRecord(dict(params), *built))
 
 
 def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:

@@ -1,0 +1,191 @@
+"""Trained weights that a net begins with: those of keras.applications, and files of the user's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasgrid.errors import ModelError, brief
+from kerasgrid.io import file_digest
+from kerasgrid.models.keras_private import download_path, downloading_by, layers_within
+from kerasgrid.records import WeightsFile
+
+NONE, IMAGENET = "none", "imagenet"
+_SUFFIXES = (".weights.h5", ".keras")
+_MOST_TOLD = 3
+
+
+@dataclass
+class Lookup:
+    """Where files of weights are looked for, and those that were found.
+
+    Attributes:
+        base: The folder that paths are relative to.
+        downloads: Whether those of keras.applications may be downloaded; else they are told as not at hand.
+        files: What nets that were built meanwhile begin with.
+    """
+
+    base: Path
+    downloads: bool = True
+    files: list[WeightsFile] = field(default_factory=list)
+
+
+_lookup: Lookup | None = None
+
+
+@contextmanager
+def looking_up(base: Path, *, downloads: bool = True) -> Iterator[Lookup]:
+    """Lets nets that are built within find their weights; what an inner one finds the outer tells, too."""
+    global _lookup
+    before = _lookup
+    _lookup = Lookup(base, downloads, [] if before is None else before.files)
+    try:
+        yield _lookup
+    finally:
+        _lookup = before
+
+
+def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> keras.Model:
+    """Returns a net of keras.applications with the weights that Keras has of it.
+
+    Args:
+        name: The net's.
+        build: Builds it with the `weights` of keras.applications.
+
+    Raises:
+        ModelError: They are not at hand and cannot be downloaded.
+    """
+    lookup = _lookup or Lookup(Path.cwd())
+    found: list[tuple[Path, str]] = []
+
+    def get(download: Callable[..., str], file: str, url: str, **given: Any) -> str:
+        path = download_path(file, given.get("cache_subdir", "datasets"))
+        found.append((path, url))
+        if not path.is_file() and not lookup.downloads:
+            raise _NotAtHandError
+        try:
+            return download(file, url, **given)
+        except Exception as error:  # whatever the network, or the disk, has against it
+            raise ModelError(
+                f"weights: imagenet of {name} is the file {file}, which is not at hand, and downloading it "
+                f"failed ({brief(error)}). Download {url} elsewhere and put it there as {path}, or give "
+                "weights: none or the path of a file."
+            ) from error
+
+    try:
+        with downloading_by(get):
+            net = build(IMAGENET)
+    except _NotAtHandError:
+        net = build(None)
+    _settle(net)
+    path, url = found[-1]
+    is_there = path.is_file()
+    n_bytes = path.stat().st_size if is_there else 4 * net.count_params()
+    digest = _digest(path) if is_there else None
+    lookup.files.append(WeightsFile(f"imagenet of {name}", str(path), n_bytes, digest, url))
+    return net
+
+
+class _NotAtHandError(Exception):
+    """A file would have to be downloaded, and is not to be."""
+
+
+def load_weights(net: keras.Model, text: str) -> None:
+    """Gives a net the weights of a file.
+
+    Args:
+        net: Built.
+        text: The path of a `.weights.h5` file that its `save_weights` has written, or of a `.keras` file with
+            the net, or with it or its layers in another model.
+
+    Raises:
+        ModelError: There is no such file, Keras cannot load it, or it has other weights.
+    """
+    lookup = _lookup or Lookup(Path.cwd())
+    path = lookup.base / os.path.expanduser(text)
+    if not text.endswith(_SUFFIXES):
+        raise ModelError(
+            f"weights is {text!r}, but must be none, imagenet, or the path of a file that ends in "
+            f"{' or '.join(_SUFFIXES)}."
+        )
+    if not path.is_file():
+        raise ModelError(f"weights is {text!r}, but there is no file {path}.")
+    if text.endswith(".keras"):
+        _take(net, text, _loaded(path, text))
+    else:
+        try:
+            net.load_weights(path)
+        except Exception as error:  # whatever the file holds
+            raise ModelError(
+                f"weights is {text!r}, which does not fit {net.name} ({brief(error)}). A .weights.h5 file "
+                "tells layers by their order: give one that save_weights of the same net has written, or a "
+                ".keras file."
+            ) from error
+    _settle(net)
+    lookup.files.append(WeightsFile(text, str(path), path.stat().st_size, _digest(path)))
+
+
+def _loaded(path: Path, text: str) -> keras.Model:
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever the file holds
+        raise ModelError(f"weights is {text!r}, which Keras cannot load ({brief(error)}).") from error
+
+
+def _take(net: keras.Model, text: str, loaded: keras.Model) -> None:
+    """Gives a net the weights of the model within another that is like it, or of layers of the same names."""
+    models = [loaded, *(part for part in layers_within(loaded) if isinstance(part, keras.Model))]
+    for model in models:
+        if _shapes(model) == _shapes(net):
+            net.set_weights(model.get_weights())
+            return
+    named = {layer.name: layer for model in models for layer in model.layers}
+    own = [layer for layer in net.layers if layer.weights]
+    faults = []
+    for layer in own:
+        found, wanted = named.get(layer.name), _shapes(layer)
+        if found is None:
+            faults.append(f"{layer.name} is not in it")
+        elif _shapes(found) != wanted:
+            faults.append(f"{layer.name} has {_told(_shapes(found))} there and {_told(wanted)} here")
+    if faults:
+        more = f" and {len(faults) - _MOST_TOLD} more" if len(faults) > _MOST_TOLD else ""
+        raise ModelError(
+            f"weights is {text!r}, which has no {net.name} that fits: of its {len(own)} layers with weights "
+            f"{'; '.join(faults[:_MOST_TOLD])}{more}. Give a file with the same backbone, trained "
+            "at the same size where it has positions."
+        )
+    for layer in own:
+        layer.set_weights(named[layer.name].get_weights())
+
+
+def _shapes(layer: keras.Layer) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def _told(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes)) or "no weights"
+
+
+def _settle(net: keras.Model) -> None:
+    """Lets layers that keep what they make of their weights make it of the new ones."""
+    for layer in layers_within(net):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
+def _digest(path: Path) -> str:
+    stat = path.stat()
+    return _digest_of(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)
+def _digest_of(path: Path, _changed_at: int, _size: int) -> str:
+    return file_digest(path)
