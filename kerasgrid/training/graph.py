@@ -291,7 +291,24 @@ def _clone(model: keras.Model) -> tuple[keras.Model, list[Any]]:
     missing = [variable.path for variable in clone.variables if id(variable) not in made.initializers]
     if missing:
         raise UnfusibleError(f"the variable {missing[0]} was not made by add_weight")
-    return clone, [keras.initializers.get(made.initializers[id(variable)]) for variable in clone.variables]
+    unseeded = {id(layer.kernel) for layer in layers_within(clone) if _is_einsum_without_seed(layer)}
+    return clone, [
+        _without_seed(initializer) if id(variable) in unseeded else initializer
+        for variable in clone.variables
+        for initializer in [keras.initializers.get(made.initializers[id(variable)])]
+    ]
+
+
+def _is_einsum_without_seed(layer: keras.layers.Layer) -> bool:
+    """Tells whether an EinsumDense has drawn a seed for its kernel, which no config tells."""
+    if type(layer) is not keras.layers.EinsumDense:
+        return False
+    config = layer.kernel_initializer.get_config() if hasattr(layer.kernel_initializer, "get_config") else {}
+    return "seed" in config and config["seed"] is None
+
+
+def _without_seed(initializer: Any) -> Any:
+    return type(initializer).from_config({**initializer.get_config(), "seed": None})
 
 
 def _check_activation(mine: keras.layers.Layer, theirs: keras.layers.Layer) -> None:

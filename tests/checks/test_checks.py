@@ -526,7 +526,7 @@ def test_data_that_is_not_given(folder):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("fcc", "'fcc' is no built-in model. Did you mean 'fc'? Known: bn_cnn, convnet, fc, mlp, sopcnn, vgg, vgg_sopcnn. "),
+        ("fcc", "'fcc' is no built-in model. Did you mean 'fc'? Known: backbone, bn_cnn, convnet, fc, mlp, sopcnn, vgg, vgg_sopcnn. "),
         ("nets.py", "'nets.py' names a file, but no function in it: give nets.py:function. Known: "),
         ("nets.py:bild", "nets.py: there is no 'bild' in it. Did you mean 'build'? Known: "),
         ("nope.py:build", "nope.py: no such file. Looked for {folder}/nope.py."),

@@ -150,7 +150,7 @@ def test_the_version_and_a_short_help_with_exit_codes(monkeypatch, capsys):
 def test_models_and_schema(monkeypatch, capsys):
     assert run(monkeypatch, "models") == 0
     models = capsys.readouterr().out
-    for name in ("fc", "mlp", "sopcnn", "vgg", "vgg_sopcnn", "convnet", "bn_cnn"):
+    for name in ("fc", "mlp", "sopcnn", "vgg", "vgg_sopcnn", "convnet", "bn_cnn", "backbone"):
         assert f"\n{name}: " in f"\n{models}"
     assert "    dropout = 0.2" in models
     assert run(monkeypatch, "schema") == 0

@@ -21,7 +21,18 @@ import keras
 import numpy as np
 import pytest
 from eagerly import eagerly
-from whole_jobs import STOPPING, VAL, assert_alike, finished, jobs_of, maker, on_tensorflow, result, results
+from whole_jobs import (
+    EVEN,
+    STOPPING,
+    VAL,
+    assert_alike,
+    finished,
+    jobs_of,
+    maker,
+    on_tensorflow,
+    result,
+    results,
+)
 
 from kerasgrid.data.in_memory import Given
 from kerasgrid.records import Pack
@@ -286,6 +297,20 @@ CASES = {
         in_pieces=True,
         data=several,
     ),
+    **{
+        name: Case(
+            [
+                {"learning_rate": rate, "optimizer": "SGD", "batch_size": 10, "epochs": 2, **given}
+                for rate in (0.03125, 0.0078125)
+            ],
+            {"model": "backbone", "data": {**EVEN, "scale": 16 / 255}, "params": None},
+            n_plain=1,
+        )
+        for name, given in {
+            "branches that are added": {"backbone": "repvgg"},
+            "attention, and images resized": {"backbone": "vit", "resize": 12},
+        }.items()
+    },
     "several inputs": Case(
         [{"learning_rate": 0.125}, {"learning_rate": 0.03125}],
         {"model": net_of_inputs, "search": VAL, "params": None},

@@ -13,6 +13,7 @@ from kerasgrid.errors import ModelError
 
 keras = pytest.importorskip("keras")
 
+from kerasgrid.models.backbone import backbone  # noqa: E402
 from kerasgrid.models.convnet import convnet  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
 from kerasgrid.models.mlp import mlp  # noqa: E402
@@ -22,7 +23,8 @@ from kerasgrid.models.vgg import bn_cnn, sopcnn, vgg, vgg_sopcnn  # noqa: E402
 pytestmark = pytest.mark.slow
 
 DIGIT = (28, 28, 1)
-MODELS = {function.__name__: function for function in (fc, mlp, sopcnn, vgg, vgg_sopcnn, convnet, bn_cnn)}
+BUILDERS = (fc, mlp, sopcnn, vgg, vgg_sopcnn, convnet, bn_cnn, backbone)
+MODELS = {function.__name__: function for function in BUILDERS}
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +59,7 @@ def kinds(model) -> list[str]:
         (convnet, {}, 871_658, 0),
         (convnet, {"batch_norm": True}, 871_978, 160),
         (bn_cnn, {}, 434_954, 608),
+        (backbone, {}, 158_666, 1_408),
     ],
 )
 def test_parameter_counts(function, options, total, fixed):

@@ -180,11 +180,12 @@ FORMS = "A function of your own is given as path/to/file.py:function or package.
         (
             "fcc",
             "'fcc' is no built-in model. Did you mean 'fc'? "
-            f"Known: bn_cnn, convnet, fc, mlp, sopcnn, vgg, vgg_sopcnn. {FORMS}",
+            f"Known: backbone, bn_cnn, convnet, fc, mlp, sopcnn, vgg, vgg_sopcnn. {FORMS}",
         ),
         (
             "",
-            f"'' is no built-in model. Known: bn_cnn, convnet, fc, mlp, sopcnn, vgg, vgg_sopcnn. {FORMS}",
+            "'' is no built-in model. Known: backbone, bn_cnn, convnet, fc, mlp, sopcnn, vgg, vgg_sopcnn. "
+            f"{FORMS}",
         ),
         (":build", f"':build' names no model function. {FORMS} Built in: fc, "),
         ("nets.py:build()", f"'nets.py:build()' names no model function. {FORMS} Built in: fc, "),
