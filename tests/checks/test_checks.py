@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import runpy
 import shutil
 from pathlib import Path
@@ -13,13 +14,18 @@ import pandas as pd
 import pytest
 
 from kerasgrid.checks import candidates
-from kerasgrid.checks.candidates import notes_of_precision, warnings_of_first_values, warnings_of_scale
+from kerasgrid.checks.candidates import (
+    notes_of_precision,
+    notes_of_weights,
+    warnings_of_first_values,
+    warnings_of_scale,
+)
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.augment import Augment, warning_of_hues, warning_of_signs
 from kerasgrid.data.in_memory import Given
 from kerasgrid.errors import ConfigError
 from kerasgrid.planning.workers import make_recipe
-from kerasgrid.records import ProbeRecord
+from kerasgrid.records import ProbeRecord, WeightsFile
 from kerasgrid.run.paths import RunPaths
 
 BASE = "data: {train: digits}\nmodel: fc\n"
@@ -1016,6 +1022,42 @@ def test_pixels_that_nothing_scales_draw_a_warning(folder, text, own, told):
         assert warned("data.scale=16") == ()
     if "featurewise" not in text:
         assert warned("data.standardize=true") == ()
+
+
+PIXELS = "backbone takes pixels of 0 to 255 and scales them itself, and {}: write `scale: 0.0627451`, and nothing else that scales, into the section data."
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ([], PIXELS.format("they are 0 to 16")),
+        (["data.scale=16"], PIXELS.format("data.scale divides them by 16")),
+        (["data.scale=0.0627451"], None),
+        (["data.standardize=true"], PIXELS.format("data.standardize centres them")),
+        (["augment.rescale=15.9"], None),
+    ],
+)
+def test_a_model_that_scales_pixels_itself_is_to_be_given_such(folder, overrides, told):
+    found = check(folder, BASE, "model=backbone", *overrides)
+    records = [ProbeRecord({}, 100, None, "cpu", scales_input=True)]
+    warned = warnings_of_scale(found.config, found.space, found.data, records)
+    assert warned == (() if told is None else (told,))
+
+
+def test_files_of_weights_are_told_and_make_a_run_the_same_run(folder):
+    (folder / "net.keras").write_bytes(b"some")
+    space = "space: {weights: [none, imagenet, net.keras, gone.keras]}"
+    found = check(folder, BASE + space, "model=backbone")
+    told = found.identity["the source of callbacks and preprocessing_function"]
+    assert told == {"weights net.keras": hashlib.sha256(b"some").hexdigest()}
+    kept = WeightsFile("net.keras", "/there/net.keras", 4, "0a")
+    away = WeightsFile("imagenet of VGG16", "/home/f.h5", 58 << 20, None, "https://there/f.h5")
+    records = [ProbeRecord({}, 1, None, "cpu", weights=files) for files in [(kept,), (), (away,), (kept,)]]
+    assert notes_of_weights(records) == (
+        "weights: net.keras is at hand (4 bytes)",
+        "weights: imagenet of VGG16 is not at hand: a search downloads about 58 MiB from https://there/f.h5 to "
+        "/home/f.h5",
+    )
 
 
 COLD = (
