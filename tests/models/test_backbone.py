@@ -215,6 +215,22 @@ def test_each_learns_the_digits_and_predicts_alike_where_it_is_folded(name, epoc
         np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
+@pytest.mark.backend
+@pytest.mark.parametrize("name", ["VGG16", "repvgg", "vit", "cct"])
+def test_a_model_is_of_keras_own_layers_and_loads_in_safe_mode(monkeypatch, tmp_path, name):
+    if name in applications():
+        monkeypatch.setattr(keras.applications, name, without_layers(applications()[name]))
+    model = arbitrary(backbone((7, 9, 1), 3, backbone=name))
+    model.save(tmp_path / "net.keras")
+    loaded = keras.models.load_model(tmp_path / "net.keras", safe_mode=True)
+    parts = keras_private.layers_within(loaded)
+    assert {type(part).__module__.partition(".")[0] for part in parts} == {"keras"}
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 7, 9, 1)).astype("float32")
+    found, wanted = (one.predict(pixels, verbose=0) for one in (loaded, model))
+    np.testing.assert_array_equal(found, wanted)
+    assert np.isfinite(wanted).all()
+
+
 # Weights
 
 
