@@ -21,7 +21,12 @@ from kerasgrid.records import Target
 from kerasgrid.training import backend
 from kerasgrid.training.candidate import recorded
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.fusible import _ELEMENT_BY_ELEMENT, _PER_SAMPLE, UnfusibleError
+from kerasgrid.training.fusible import (
+    _ELEMENT_BY_ELEMENT,
+    _PER_SAMPLE,
+    UnfusibleError,
+    _keeps_first_axis,
+)
 from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.keyed import KEYED
 
@@ -219,6 +224,11 @@ def excluding():
     return net(optimizer=optimizer)
 
 
+def attention(**given):
+    layer = layers.MultiHeadAttention(1, 2, **given)
+    return lambda x: layer(x, x)
+
+
 REFUSED = {
     "subclassed model": (lambda: subclassed(Subclassed), "Subclassed is a subclass of keras.Model"),
     "own train_step": (lambda: subclassed(OwnStep), "OwnStep is a subclass of keras.Model"),
@@ -268,8 +278,17 @@ REFUSED = {
         "operation take.* may mix samples",
     ),
     "mask": (lambda: net(inner=[layers.Embedding(9, 2, mask_zero=True, name="words")]), "words masks what"),
+    "attention that drops": (
+        lambda: net(inner=[layers.Reshape((2, -1)), attention(dropout=0.5), layers.Flatten()]),
+        "drops some of its attention",
+    ),
     "half": (lambda: net(inner=[layers.Dense(4, dtype="float16")]), "computes in float16"),
 }
+
+
+def test_products_that_keep_the_axis_of_samples():
+    equations = ("abc,cd->abd", "...c,cd->...d", "ab,bc->cb", "ab,ac->ac")
+    assert [*map(_keeps_first_axis, equations)] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -292,6 +311,9 @@ ARGUMENTS = {
         "Reshape": ((64,),),
         "Permute": ((2, 1, 3),),
         "Dot": (-1,),
+        "EinsumDense": ("abcd,de->abce", (8, 8, 3)),
+        "MultiHeadAttention": (2, 3),
+        "Resizing": (4, 6),
     },
 }
 OF_TWO = {"Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"}
@@ -307,7 +329,8 @@ def every_layer(inputs):
         pixels = layers.Reshape(shape)(inputs)
         if hasattr(layers, name):
             layer = getattr(layers, name)(*ARGUMENTS.get(stem, ()))
-            yield layer([pixels, pixels] if name in OF_TWO else pixels)
+            given = ([pixels, pixels],) if name in OF_TWO else (pixels,)
+            yield layer(*given, *given) if name == "MultiHeadAttention" else layer(*given)
     yield keras.Sequential([layers.Dense(2)])(inputs)
 
 
