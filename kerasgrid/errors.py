@@ -164,6 +164,10 @@ class ScoreError(ModelError):
     """A function of the user's own that cannot score, whatever the model: `key path: what it raises`."""
 
 
+class WeightsError(ModelError):
+    """Trained weights that a net cannot begin with: not at hand, or of another net. `weights is ...`."""
+
+
 class RefusedError(ConfigError, ModelError):
     """No candidate's model can be built, with the keys that it is for."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from kerasgrid.errors import ModelError, brief
+from kerasgrid.errors import WeightsError, brief
 from kerasgrid.io import file_digest
 from kerasgrid.models.keras_private import download_path, downloading_by, layers_within
 from kerasgrid.records import WeightsFile
@@ -60,7 +60,7 @@ def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> kera
         build: Builds it with the `weights` of keras.applications.
 
     Raises:
-        ModelError: They are not at hand and cannot be downloaded.
+        WeightsError: They are not at hand and cannot be downloaded.
     """
     lookup = _lookup or Lookup(Path.cwd())
     found: list[tuple[Path, str]] = []
@@ -73,9 +73,9 @@ def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> kera
         try:
             return download(file, url, **given)
         except Exception as error:  # whatever the network, or the disk, has against it
-            raise ModelError(
-                f"weights: imagenet of {name} is the file {file}, which is not at hand, and downloading it "
-                f"failed ({brief(error)}). Download {url} elsewhere and put it there as {path}, or give "
+            raise WeightsError(
+                f"weights is imagenet, which of {name} is the file {file}: it is not at hand, and fetching "
+                f"it failed ({brief(error)}). Download {url} elsewhere and put it there as {path}, or give "
                 "weights: none or the path of a file."
             ) from error
 
@@ -106,24 +106,24 @@ def load_weights(net: keras.Model, text: str) -> None:
             the net, or with it or its layers in another model.
 
     Raises:
-        ModelError: There is no such file, Keras cannot load it, or it has other weights.
+        WeightsError: There is no such file, Keras cannot load it, or it has other weights.
     """
     lookup = _lookup or Lookup(Path.cwd())
     path = lookup.base / os.path.expanduser(text)
     if not text.endswith(_SUFFIXES):
-        raise ModelError(
+        raise WeightsError(
             f"weights is {text!r}, but must be none, imagenet, or the path of a file that ends in "
             f"{' or '.join(_SUFFIXES)}."
         )
     if not path.is_file():
-        raise ModelError(f"weights is {text!r}, but there is no file {path}.")
+        raise WeightsError(f"weights is {text!r}, but there is no file {path}.")
     if text.endswith(".keras"):
         _take(net, text, _loaded(path, text))
     else:
         try:
             net.load_weights(path)
         except Exception as error:  # whatever the file holds
-            raise ModelError(
+            raise WeightsError(
                 f"weights is {text!r}, which does not fit {net.name} ({brief(error)}). A .weights.h5 file "
                 "tells layers by their order: give one that save_weights of the same net has written, or a "
                 ".keras file."
@@ -136,7 +136,7 @@ def _loaded(path: Path, text: str) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever the file holds
-        raise ModelError(f"weights is {text!r}, which Keras cannot load ({brief(error)}).") from error
+        raise WeightsError(f"weights is {text!r}, which Keras cannot load ({brief(error)}).") from error
 
 
 def _take(net: keras.Model, text: str, loaded: keras.Model) -> None:
@@ -157,7 +157,7 @@ def _take(net: keras.Model, text: str, loaded: keras.Model) -> None:
             faults.append(f"{layer.name} has {_told(_shapes(found))} there and {_told(wanted)} here")
     if faults:
         more = f" and {len(faults) - _MOST_TOLD} more" if len(faults) > _MOST_TOLD else ""
-        raise ModelError(
+        raise WeightsError(
             f"weights is {text!r}, which has no {net.name} that fits: of its {len(own)} layers with weights "
             f"{'; '.join(faults[:_MOST_TOLD])}{more}. Give a file with the same backbone, trained "
             "at the same size where it has positions."

@@ -13,7 +13,7 @@ from typing import Any
 
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.config.validation import shown
-from kerasgrid.errors import Fault, NoModelError, ScoreError
+from kerasgrid.errors import Fault, NoModelError, ScoreError, WeightsError
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import goes_to_model
@@ -118,6 +118,9 @@ class Refusals:
                 path, _, told = group[0][1]["message"].partition(": ")
                 yield (), Refusal(Fault(path, told), {})
                 continue
+            if group[0][1]["type"] == WeightsError.__name__:  # of this net, and with others of another file
+                yield from map(self._of_weights, group)
+                continue
             left = group
             while left and self._tried < MAX_TRIED:
                 params, error = left[0]
@@ -133,6 +136,14 @@ class Refusals:
             told = f"is refused beside {_shown(rest[0][0])}: {rest[0][1]['message'].rstrip('.')}."
             more = f" Refused too: {count(len(rest) - 1, 'more candidate')}." if rest[1:] else ""
             yield (), Refusal(Fault("model", f"{told}{more}"), {}, len(rest))
+
+    def _of_weights(self, failed: tuple[Params, Error]) -> tuple[tuple[str, ...], Refusal]:
+        """Returns the refusal of weights that a candidate's net cannot begin with."""
+        params, error = failed
+        values = {name: [params[name]] for name in ("backbone", "weights") if name in params}
+        path = self._path("weights", params["weights"]) if "weights" in params else "params.weights"
+        told = error["message"].removeprefix("weights ")
+        return ("weights",), Refusal(Fault(path, told), values)
 
     def _alike(
         self,

@@ -31,7 +31,7 @@ def refused(params):
     return None
 
 
-def found(tmp_path, text, reason=refused, is_in_file=True):
+def found(tmp_path, text, reason=refused, is_in_file=True, head=HEAD, kind="ModelError"):
     """Returns the faults as they are told, and which candidates each is of."""
     asked = []
 
@@ -39,11 +39,11 @@ def found(tmp_path, text, reason=refused, is_in_file=True):
         for params in candidates:
             asked.append(params)
             message = reason({**recipe.params, **params})
-            error = None if message is None else {"type": "ModelError", "message": message}
+            error = None if message is None else {"type": kind, "message": message}
             yield ProbeRecord(params, None, error, "cpu")
 
     source = tmp_path / "grid.yaml"
-    source.write_text(HEAD + dedent(text))
+    source.write_text(head + dedent(text))
     prepared = prepare(source)
     recipe = make_recipe(prepared, RunPaths(tmp_path, "grid"))
     records = list(ask(recipe, prepared.space.cover()))
@@ -216,3 +216,32 @@ def test_a_fault_of_all_is_told_once_beside_faults_of_some(tmp_path):
         "grid.yaml:5, space.units:",
         "grid.yaml:5, space.units:",
     ]
+
+
+def test_weights_are_refused_of_the_nets_that_were_to_begin_with_them(tmp_path):
+    """Others are not tried with them in their place: they would be refused for what nobody asked for."""
+
+    def reason(params):
+        is_away = params["weights"] != "none"
+        return (
+            f"weights is {params['weights']}, which of {params['backbone']} is not at hand."
+            if is_away
+            else None
+        )
+
+    head, kind = HEAD.replace("fc", "backbone"), "WeightsError"
+    text = "space:\n  - {backbone: [VGG16], weights: [imagenet]}\n  - {backbone: [vit], weights: [none]}"
+    [refusal], n_asked = found(tmp_path, text, reason, head=head, kind=kind)
+    assert refusal == (
+        "grid.yaml:5, space[0].weights: is imagenet, which of VGG16 is not at hand.",
+        "backbone=VGG16, weights=imagenet",
+    )
+    assert n_asked == 2
+    text = "params: {weights: imagenet}\nspace: {backbone: [VGG16]}"
+    [refusal], _ = found(
+        tmp_path, text, reason=lambda params: reason({"weights": "none", **params}), head=head, kind=kind
+    )
+    assert refusal == (
+        "grid.yaml:4, params.weights: is imagenet, which of VGG16 is not at hand.",
+        "backbone=VGG16",
+    )
