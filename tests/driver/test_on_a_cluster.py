@@ -1,6 +1,7 @@
 """A search on a Ray cluster that loses workers, a node or its driver is as one on this machine."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -97,22 +98,25 @@ def test_a_search_that_loses_a_worker_and_a_node_is_as_one_here(
     assert found(tmp_path) == found(here)
 
 
-@pytest.mark.parametrize("address", ["address", "client_address"])
-def test_a_search_whose_driver_is_killed_or_stopped_is_as_one_here(cluster, here, tmp_path, address):
-    executor = {"kind": "ray", "address": getattr(cluster, address), "workers": 2}
-    (tmp_path / "run.yaml").write_text(json.dumps(on(executor)))
+def test_a_search_whose_driver_is_killed_and_stopped_is_as_one_here(cluster, here, tmp_path):
     code = "import kerasgrid; kerasgrid.search('run.yaml', results='.', checkpoint_interval_s=0.2)"
-    how = signal.SIGKILL if address == "address" else signal.SIGINT
-    for n_checkpoints in (1, 5, None) if address == "address" else (1, None):
-        running, is_told = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path), False
-        while running.poll() is None:
+    journal, json_file = tmp_path / "run" / "journal.jsonl", tmp_path / "run.json"
+    ends = [
+        (cluster.address, 1, signal.SIGKILL),
+        (cluster.client_address, 4, signal.SIGINT),
+        (cluster.client_address, 7, signal.SIGKILL),
+        (cluster.address, math.inf, None),
+    ]
+    for address, n_checkpoints, end in ends:
+        (tmp_path / "run.yaml").write_text(json.dumps(on({"kind": "ray", "address": address, "workers": 2})))
+        running, n_there = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path), 0
+        while running.poll() is None and n_there < n_checkpoints:
             time.sleep(0.05)
-            journal = tmp_path / "run" / "journal.jsonl"
             n_there = journal.read_text().count('"type":"checkpoint"') if journal.exists() else 0
-            if n_checkpoints is not None and n_there >= n_checkpoints and not is_told:
-                running.send_signal(how)
-                is_told = True
-        status = json.loads((tmp_path / "run.json").read_text())["status"]
-        assert (status == "complete") == (n_checkpoints is None)
+        if end is not None:
+            running.send_signal(end)
+        running.wait()
+        status = json.loads(json_file.read_text())["status"]
+        assert status == {None: "complete", signal.SIGINT: "interrupted"}.get(end, "running")
     assert found(tmp_path) == found(here)
     assert packs(tmp_path) == packs(here)
