@@ -170,12 +170,12 @@ class Machines:
         for node in self.cluster.list_all_nodes():
             for raylet in node.all_processes["raylet"]:
                 for one in psutil.Process(raylet.process.pid).children():
-                    if "ray::_Worker" in name_of(one):
+                    if "ray::Worker" in name_of(one):
                         found.append(one)
         return found
 
     def busy(self) -> list[psutil.Process]:
-        return [one for one in self.workers() if "_Worker.events" in name_of(one)]
+        return [one for one in self.workers() if "Worker.events" in name_of(one)]
 
 
 def name_of(process: psutil.Process) -> str:
