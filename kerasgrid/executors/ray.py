@@ -288,6 +288,7 @@ class Ray(Executor):
         self._n_failed[seat.number] += 1
         if seat.by_memory:
             seat.state, seat.since = "resting", time.monotonic()
+            self.tell(f"A worker {reason}. Another is asked for in {_REST_S:g} seconds.")
         elif self._n_failed[seat.number] > 1:
             seat.state = "retired"
             self._refuse(seat.number, f"A worker {reason.rstrip('.')}.")

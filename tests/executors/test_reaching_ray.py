@@ -109,3 +109,14 @@ def test_ray_has_what_keeps_it_quiet():
     """A name of its own, which may be another in a later version."""
     ray = pytest.importorskip("ray")
     assert ray._private.worker._worker_logs_enabled is True
+
+
+def test_a_worker_that_goes_for_want_of_memory_is_asked_for_after_a_while():
+    executor, told = Ray(n_workers=1), []
+    executor.tell = told.append
+    seat = SimpleNamespace(number=0, state="gone", by_memory=True, since=0.0)
+    for _ in range(3):
+        executor._fail(seat, "was ended by Ray, since vm ran low on memory")
+        assert seat.state == "resting"
+    line = "A worker was ended by Ray, since vm ran low on memory. Another is asked for in 60 seconds."
+    assert told == [line] * 3
