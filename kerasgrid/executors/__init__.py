@@ -16,7 +16,7 @@ from kerasgrid.executors.base import (
     resources_word,
     run_through,
 )
-from kerasgrid.executors.cluster import Needs
+from kerasgrid.executors.cluster import Needs, named_by
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
 from kerasgrid.executors.ray import Ray
@@ -40,6 +40,7 @@ __all__ = [
     "Ray",
     "Started",
     "lent_processes",
+    "named_by",
     "resources_word",
     "run_through",
 ]

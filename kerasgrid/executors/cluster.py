@@ -62,6 +62,11 @@ def package() -> ModuleType:
         ) from error
 
 
+def named_by(address: str) -> str | None:
+    """Returns the place that an address names, or RAY_ADDRESS for `auto`; None for whatever runs here."""
+    return os.environ.get("RAY_ADDRESS") if address == "auto" else address
+
+
 def name_of(host: str, node: str) -> str:
     """Returns a machine's name, which is another for each node that runs on it."""
     return re.sub(r"[^\w.-]", "-", f"{host}-{node[:6]}")
@@ -132,7 +137,7 @@ class Cluster:
         Raises:
             RunError: Nothing does.
         """
-        named = (os.environ.get("RAY_ADDRESS") if self.address == "auto" else None) or self.address
+        named = named_by(self.address) or self.address
         try:
             where = named.removeprefix("ray://")
             if where == named:  # it looks for one that runs here, and knows localhost by another name

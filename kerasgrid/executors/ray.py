@@ -6,7 +6,7 @@ import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kerasgrid.errors import RunError
@@ -165,9 +165,8 @@ class Ray(Executor):
                     for seat in self._seats:
                         seat.stop()
                 is_idle = not any(seat.is_taken for seat in self._seats)
-                if (
-                    is_idle and has_drawn and more and not self._again
-                ):  # whether there is more to wait for a seat
+                if is_idle and has_drawn and more and not self._again:
+                    # Else a seat would be waited for, only to find that there is no task for it.
                     self._again.extend(itertools.islice(tasks, 1))
                     more = bool(self._again)
                 if is_idle and (self._stopping or not (more or self._again)):
@@ -196,8 +195,8 @@ class Ray(Executor):
         if self._cluster is None:
             self._cluster = Cluster(self.address)
             if self._needs.gpus is None:
-                has_gpus = any(node["Resources"].get("GPU") for node in self._cluster.nodes())
-                self._needs = Needs(self._needs.cpus, float(has_gpus), self._needs.memory_bytes)
+                has_gpus = any(gpus for _, gpus, _ in map(_has, self._cluster.nodes()))
+                self._needs = replace(self._needs, gpus=float(has_gpus))
             self._n_planned = self._target()
         return self._cluster
 
@@ -206,9 +205,14 @@ class Ray(Executor):
         assert self._cluster is not None
         wanted = self._wanted
         if wanted is None:  # one at least, so that an autoscaler sees what is needed
-            nodes = [node for node in self._cluster.nodes() if node["NodeID"] not in self._refused]
-            wanted = max(1, sum(_room(node["Resources"], self._needs) for node in nodes))
+            wanted = max(1, self._n_places())
         return max(1, min(wanted, self._most or wanted))
+
+    def _n_places(self) -> int:
+        """Returns how many seats find a place on machines that are not refused, and nobody else uses."""
+        assert self._cluster is not None
+        nodes = [node for node in self._cluster.nodes() if node["NodeID"] not in self._refused]
+        return sum(_room(node, self._needs) for node in nodes)
 
     def _tend(self) -> None:
         """Asks for seats that are missing, and gives up those that nobody waits for any more."""
@@ -233,8 +237,9 @@ class Ray(Executor):
         # One that is refused keeps its place, where the next would come to be otherwise, and is none of them.
         taken = {seat.number for seat in self._seats if seat.state != "refused"}
         missing = [number for number in range(self._n_wanted) if number not in taken]
-        for number in missing[: self._n_wanted - len(taken)]:
+        if missing:  # whoever is asked for of a head that has gone could not be given up
             self._cluster.look_for_head(lambda: self._stopping)
+        for number in missing[: max(0, self._n_wanted - len(taken))]:
             self._seats.append(Seat(number, self._cluster, self._needs, self._setup, self._is_full))
         self._seats.sort(key=lambda seat: seat.number)
 
@@ -297,10 +302,7 @@ class Ray(Executor):
         if why not in self._refused.values():
             self.tell(why)
         self._refused[what] = why
-        assert self._cluster is not None
-        others = [node for node in self._cluster.nodes() if node["NodeID"] not in self._refused]
-        is_hope = any(_room(node["Resources"], self._needs) for node in others)
-        if not is_hope or all(seat.state in ("refused", "retired") for seat in self._seats):
+        if not self._n_places() or all(seat.state in ("refused", "retired") for seat in self._seats):
             whys = " ".join(dict.fromkeys(self._refused.values()))
             raise RunError(f"No worker of the cluster can be used. {whys}")
 
@@ -339,10 +341,11 @@ class Ray(Executor):
     def _there(self) -> str:
         """Returns in words what machines there are."""
         assert self._cluster is not None
-        kinds = Counter(resources_word(*_has(node)) for node in self._cluster.nodes())
+        nodes = self._cluster.nodes()
+        kinds = Counter(resources_word(*_has(node)) for node in nodes)
         there = "; ".join(f"{n} with {kind}" for kind, n in kinds.items())
-        told = f"the cluster has {count(sum(kinds.values()), 'machine')} ({there}), "
-        if any(_room(node["Resources"], self._needs) for node in self._cluster.nodes()):
+        told = f"the cluster has {count(len(nodes), 'machine')} ({there}), "
+        if any(_room(node, self._needs) for node in nodes):
             return f"{told}which others may use too"
         share = ", or set another executor.gpus_per_worker" if self._needs.gpus else ""
         return f"{told}none with room for one: add a machine that has it{share}"
@@ -364,10 +367,11 @@ def _has(node: Mapping[str, Any]) -> tuple[float, float, int]:
     return resources.get("CPU", 0.0), resources.get("GPU", 0.0), int(resources.get("memory", 0))
 
 
-def _room(resources: Mapping[str, float], needs: Needs) -> int:
+def _room(node: Mapping[str, Any], needs: Needs) -> int:
     """Returns how many seats find a place on a machine that nobody else uses."""
-    shares = [resources.get("CPU", 0.0) / needs.cpus, resources.get("memory", 0.0) / needs.memory_bytes]
+    cpus, gpus, memory_bytes = _has(node)
+    shares = [cpus / needs.cpus, memory_bytes / needs.memory_bytes]
     if needs.gpus:
         # A seat's share is of one card: what is left of each is of no use.
-        shares.append(int(resources.get("GPU", 0.0)) * int(1 / needs.gpus + 1e-9))
+        shares.append(int(gpus) * int(1 / needs.gpus + 1e-9))
     return int(min(shares))

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from kerasgrid import machine
@@ -331,18 +332,27 @@ def _cause(error: Exception) -> Exception:
     return cause if type(error).__module__.startswith("ray.") and isinstance(cause, Exception) else error
 
 
-def _actor(cluster: Cluster, needs: Needs) -> Any:
-    """Asks for a seat, and returns its actor, which may have no place yet."""
+@lru_cache(maxsize=1)
+def _kind(cluster: Cluster) -> Any:
+    """Returns the class of a cluster's actors, which is sent there once."""
     for method in (Worker.stop, Worker.knock):
         cluster.ray.method(concurrency_group="control")(method)
-    kind = cluster.ray.remote(concurrency_groups={"control": 2})(Worker)
+    return cluster.ray.remote(concurrency_groups={"control": 2})(Worker)
+
+
+def _actor(cluster: Cluster, needs: Needs) -> Any:
+    """Asks for a seat, and returns its actor, which may have no place yet."""
     where = [os.path.abspath(folder) for folder in sys.path]
     with cluster.watched():
-        return kind.options(
-            max_restarts=0,
-            max_task_retries=0,
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus or 0,
-            memory=needs.memory_bytes,
-            scheduling_strategy="SPREAD",
-        ).remote(os.getcwd(), where, needs.gpus or 0.0)
+        return (
+            _kind(cluster)
+            .options(
+                max_restarts=0,
+                max_task_retries=0,
+                num_cpus=needs.cpus,
+                num_gpus=needs.gpus or 0,
+                memory=needs.memory_bytes,
+                scheduling_strategy="SPREAD",
+            )
+            .remote(os.getcwd(), where, needs.gpus or 0.0)
+        )

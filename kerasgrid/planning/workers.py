@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -257,7 +256,7 @@ def connecting(address: str) -> str:
     """Returns in a sentence with which Ray cluster this process connects."""
     if address == "local":
         return "Beginning a Ray cluster of this machine alone."
-    named = os.environ.get("RAY_ADDRESS") if address == "auto" else address
+    named = executors.named_by(address)
     which = f"the Ray cluster at {named}" if named else "the Ray cluster that runs on this machine"
     return f"Connecting with {which}."
 
