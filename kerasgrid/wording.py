@@ -85,6 +85,7 @@ _CALLED: dict[str, str] = {
     "training.pack": "packs packing",
     "training.precision": "mixed_precision dtype dtype_policy",
     "training.jit": "jit_compile xla",
+    "training.accumulate": "gradient_accumulation_steps gradient_accumulation accumulation accumulate_grad",
     "training.class_weight": "class_weights balance balanced",
     "training.labels": "one_hot label_form categorical to_categorical",
     "callbacks.early_stopping": "earlystop early_stop stopping",

@@ -148,6 +148,7 @@ EXAMPLES = {
     "training.pack": "training: {pack: 8}",
     "training.precision": "training: {precision: mixed_bfloat16}",
     "training.jit": "training: {jit: true}",
+    "training.accumulate": "training: {accumulate: 4}",
     "training.class_weight": 'training: {class_weight: {"0": 1, "1": 2.5}}',
     "training.batch_norm": "training: {batch_norm: debiased}",
     "training.labels": "training: {labels: one_hot}",

@@ -81,6 +81,9 @@ def _check_params(draft: Draft, space: Space, signature: Signature | None, are_a
     parts: dict[tuple[int, frozenset[str]], list[Mapping[str, Any]]] = {}
     for index, grid in zip(space.places, space.grids, strict=True):
         parts.setdefault((index, frozenset(grid)), []).append(grid)
+    fixed = dict(config.params)
+    if config.training.accumulate > 1:
+        fixed.setdefault("training.accumulate", config.training.accumulate)
     for (index, _), grids in parts.items() or [((0, frozenset()), [{}])]:
         part = Space(grids)
         # A parameter whose values are at fault is there all the same.
@@ -89,7 +92,7 @@ def _check_params(draft: Draft, space: Space, signature: Signature | None, are_a
         values: dict[str, Iterable[Any]] = dict.fromkeys(at_fault, ())
         values |= {name: part.values(name) for name in part.names}
         prefix = f"space[{index}]" if several else "space"
-        for fault in faults_of_params(config.params, values, signature, prefix, are_all=are_all):
+        for fault in faults_of_params(fixed, values, signature, prefix, are_all=are_all):
             found.setdefault(f"{fault.path}: {fault.message}", fault)
     report.faults.extend(found.values())
 

@@ -59,6 +59,8 @@ def faults_of_params(
                 messages += _loop_faults("learning_rate", found)
                 if "learning_rate" in given and not goes_to_model("learning_rate", own):
                     messages.append("is the same as learning_rate, which is given too: keep one of them.")
+            if name == "optimizer.gradient_accumulation_steps" and "training.accumulate" in given:
+                messages.append("is the same as training.accumulate, which is given too: keep one of them.")
         elif name.startswith("loss.") and "loss" in given:
             messages = _loss_argument_faults(name.partition(".")[2], given["loss"])
         elif name == "loss.label_smoothing":  # the crossentropy that has it is taken

@@ -48,6 +48,9 @@ class Training(Section):
     """Keras's dtype policy."""
     jit: bool | Literal["auto"] = "auto"
     """Whether XLA compiles the training; auto leaves it to Keras, and on TensorFlow's CPU it does not."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Keras's gradient_accumulation_steps: so many steps in a row make one change of the weights, by the mean
+    of their gradients, as one batch of all their rows does where no BatchNormalization looks at the batch."""
     class_weight: Literal["balanced"] | dict[str, NotNegative] | None = None
     """Keras's: what a sample of each class counts in the loss of training. balanced: samples / (classes x
     samples of the class), of the rows that are trained on (King and Zeng 2001), as scikit-learn has it."""

@@ -126,6 +126,9 @@ def route(
             arguments[group][argument] = value
     if "learning_rate" in rest:
         arguments["optimizer"]["learning_rate"] = rest["learning_rate"]
+    own = Training.of(rest, training or {})
+    if own.accumulate > 1:
+        arguments["optimizer"]["gradient_accumulation_steps"] = own.accumulate
     return Route(
         model=model,
         batch_size=loop["batch_size"],
@@ -136,7 +139,7 @@ def route(
         loss_args=arguments["loss"],
         callbacks=merge_callbacks(rest, callbacks),
         augment=merge_augment(rest, augment),
-        training=Training.of(rest, training or {}),
+        training=own,
     )
 
 

@@ -31,7 +31,7 @@ LEAST_STEPS_CPU, LEAST_STEPS_AUGMENTED, LEAST_STEPS_GPU = 50_000, 5_000, 2_000
 where images are augmented, which is done once for all of its runs. So is reading, of what is fed in pieces:
 many or large samples have long steps, and are timed as on a GPU."""
 _OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment"}
-_OF_LOOP |= {f"training.{name}" for name in SEARCHED if name != "precision"}
+_OF_LOOP |= {f"training.{name}" for name in SEARCHED if name not in ("accumulate", "precision")}
 
 
 class Graphs:

@@ -471,6 +471,13 @@ def _fitting_loss(model: keras.Model, route: Route, objective: Objective, n_outp
     return "categorical_crossentropy" if wants_one_hot else "sparse_categorical_crossentropy"
 
 
+_WRITTEN = {
+    "optimizer.learning_rate": "learning_rate",
+    "optimizer.gradient_accumulation_steps": "training.accumulate",
+}
+"""Arguments of optimizers that are written otherwise."""
+
+
 def _check_asked(model: keras.Model, route: Route) -> None:
     """Refuses params that a model which its function has compiled would ignore, or that it cannot do without.
 
@@ -482,7 +489,7 @@ def _check_asked(model: keras.Model, route: Route) -> None:
         f"loss.{name}" for name in route.loss_args
     ]
     if asked:
-        shown = ", ".join(name.replace("optimizer.learning_rate", "learning_rate") for name in asked)
+        shown = ", ".join(_WRITTEN.get(name, name) for name in asked)
         raise ModelError(
             f"the model function compiles its model, which keeps its optimizer and loss, so that {shown} "
             "would be ignored: name it in the function's signature, or do not compile there."

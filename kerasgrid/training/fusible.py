@@ -195,7 +195,9 @@ def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
     name = type(optimizer).__name__
     if name not in OPTIMIZER_NUMBERS or not is_of_keras(type(optimizer)):
         raise UnfusibleError(f"the optimizer is {name}")
-    if optimizer.use_ema or optimizer.gradient_accumulation_steps or optimizer.loss_scale_factor:
-        raise UnfusibleError(f"{name} uses moving averages, gradient accumulation or loss scaling")
+    if optimizer.gradient_accumulation_steps:
+        raise UnfusibleError(f"{name} accumulates gradients over steps, as training.accumulate says")
+    if optimizer.use_ema or optimizer.loss_scale_factor:
+        raise UnfusibleError(f"{name} uses moving averages or loss scaling")
     if excludes_from_decay(optimizer):
         raise UnfusibleError(f"{name} excludes weights from weight decay")

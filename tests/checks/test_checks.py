@@ -216,7 +216,12 @@ def refusal(folder, text, *overrides):
         (
             "space: {training.stop: [true]}",
             "space.training.stop: 'stop' is no setting of training. Did you mean 'stop_dead'? Known: "
-            "batch_norm, class_weight, jit, labels, precision, stop_dead.",
+            "accumulate, batch_norm, class_weight, jit, labels, precision, stop_dead.",
+        ),
+        (
+            "params: {optimizer.gradient_accumulation_steps: 2}\ntraining: {accumulate: 4}",
+            "params.optimizer.gradient_accumulation_steps: is the same as training.accumulate, which is given "
+            "too: keep one of them.",
         ),
         (
             "callbacks: {early_stopping: {monitor: test_loss}}",

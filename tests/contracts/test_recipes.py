@@ -10,12 +10,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
-from fakes import Collector, Crash, Crashing
-from whole_jobs import EVEN, assert_alike, finished, jobs_of, maker, on_tensorflow
+from fakes import Collector, Crash, Crashing, classes_of
+from whole_jobs import EVEN, assert_alike, finished, jobs_of, maker, on_tensorflow, result
 
 from kerasgrid.errors import ChangedError
+from kerasgrid.jobs.objective import find_objective
+from kerasgrid.jobs.route import route
+from kerasgrid.models.keras_private import layers_within
+from kerasgrid.models.signature import Signature
 from kerasgrid.records import EpochRecord, Job, Pack, Trial
 from kerasgrid.training import backend, checkpoint, packs, probe
+from kerasgrid.training.candidate import Candidate
+from kerasgrid.training.compiling import compile_model
 from kerasgrid.training.hooks import make_callbacks
 from kerasgrid.training.job import train_pack
 
@@ -72,6 +78,53 @@ def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make, e
         assert own.history["loss"][-1] < own.history["loss"][0]
         assert mixed.history["loss"] != exact.history["loss"]
         assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_accumulated_gradients_take_keras_own_fit_and_go_on_over_epochs_and_cuts(make, eager, precision):
+    """Of 12 steps in 3 epochs, five of which make a change of the weights together."""
+    given = {"params": {"optimizer": "Adam"}, "training": {"accumulate": 5, "precision": precision}}
+    [job] = jobs_of([{}])
+    if precision == "float32":
+        search = make(**given)
+        _, graphs = trials_of(search, [{}, {"training.accumulate": 1}])
+        assert graphs[0].reason == "Adam accumulates gradients over steps, as training.accumulate says"
+        assert graphs[1].key is not None
+    whole = make("whole", **given).train(Pack((job,))).records[job.id]
+    assert whole.error is None
+    assert len(set(whole.history["test_loss"])) == 3
+    cut = finished(make("cut", 0, **given), Pack((job,)), (1, 2, 3))
+    assert result(cut[job.id]) == result(whole)
+
+
+@pytest.mark.backend
+def test_accumulated_steps_are_one_of_all_their_rows(eager):
+    """But for rounding: each number within 1e-5 of itself, and of 1e-6."""
+    numbers = np.random.default_rng(0)
+    rows, labels = numbers.normal(size=(96, 8)).astype("float32"), numbers.integers(4, size=96)
+
+    def trained(batch_size, **params):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(4)])
+        params |= {"optimizer": "SGD", "optimizer.momentum": 0.9, "learning_rate": 0.5}
+        compile_model(model, route(params, Signature(()), {}), find_objective("accuracy"), classes_of(4))
+        model.fit(rows, labels, batch_size=batch_size, epochs=2, shuffle=False, verbose=0)
+        return np.concatenate([weights.ravel() for weights in model.get_weights()])
+
+    wanted = trained(32)
+    np.testing.assert_allclose(trained(8, **{"training.accumulate": 4}), wanted, rtol=1e-5, atol=1e-6)
+    assert np.abs(trained(8) - wanted).max() > 0.1
+
+
+def test_a_backbone_takes_precision_and_jit(make, eager):
+    search = make(model="backbone", params=None, data=EVEN, training={"precision": "mixed_bfloat16"})
+    [job] = jobs_of([{"epochs": 1, "backbone": "vit"}])
+    found = search.train(Pack((job,))).records[job.id]
+    assert found.error is None
+    model = Candidate.of(search.recipe, {"backbone": "vit", "training.jit": True}).compile().model
+    assert model.jit_compile is True
+    assert {layer.compute_dtype for layer in layers_within(model) if layer.weights} == {"bfloat16", "float32"}
 
 
 @on_tensorflow

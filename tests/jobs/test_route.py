@@ -50,6 +50,14 @@ def test_each_parameter_has_its_place():
     assert set(found.callbacks) == {"early_stopping", "terminate_on_nan"}
 
 
+def test_accumulate_is_an_argument_of_the_optimizer():
+    given = [
+        route(params, PLAIN, {}, training={"accumulate": 4}) for params in ({}, {"training.accumulate": 1})
+    ]
+    assert [one.optimizer_args for one in given] == [{"gradient_accumulation_steps": 4}, {}]
+    assert route({}, PLAIN, {}).optimizer_args == {}
+
+
 def test_defaults_where_nothing_is_said():
     found = route({"units": 8}, PLAIN, {})
     assert (found.batch_size, found.epochs) == (DEFAULTS["batch_size"], DEFAULTS["epochs"]) == (32, 10)
@@ -154,6 +162,15 @@ def test_sound_params_have_no_faults():
             {"optimizer.learning_rate": [0.1, 0.2]},
             PLAIN,
             ["space.optimizer.learning_rate: is the same as learning_rate, which is given too: keep one of them."],
+        ),
+        (
+            {"units": 1, "training.accumulate": 0},
+            {"optimizer.gradient_accumulation_steps": [2]},
+            PLAIN,
+            [
+                "params.training.accumulate: is 0; at least 1 holds.",
+                "space.optimizer.gradient_accumulation_steps: is the same as training.accumulate, which is given too: keep one of them.",
+            ],
         ),
         ({"units": 1, "optimizer.learning_rate": -1}, {}, PLAIN, ["params.optimizer.learning_rate: is -1; a number above 0 holds."]),
         ({"units": 1}, {"loss": [], "loss.delta": [1.0]}, PLAIN, []),

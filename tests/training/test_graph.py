@@ -241,7 +241,10 @@ REFUSED = {
     ),
     "pairs of a batch": (lambda: net(loss=keras.losses.Circle()), "Circle is of a whole batch"),
     "use_ema": (lambda: net(optimizer=sgd(use_ema=True)), "SGD uses moving averages"),
-    "accumulation": (lambda: net(optimizer=sgd(gradient_accumulation_steps=2)), "gradient accumulation"),
+    "accumulation": (
+        lambda: net(optimizer=sgd(gradient_accumulation_steps=2)),
+        "as training.accumulate says",
+    ),
     "own loss": (lambda: net(loss=own_loss), "loss is a function of the user's own"),
     "summed loss": (
         lambda: net(loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum")),
