@@ -475,6 +475,7 @@ class FoldRecord:
         alone: Whether its fit was its own, so that it shares no epochs with jobs read off the same run.
         anew: Whether it was trained from its first epoch after it had waited at rungs.
         best_epoch: The epoch whose weights made the score, from 1.
+        stages: Epochs trained in each stage that has ended, where there are stages.
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
         dead: Why the net has learnt nothing; None where it is not known to have.
@@ -497,6 +498,7 @@ class FoldRecord:
     alone: bool = False
     anew: bool = False
     best_epoch: int | None = None
+    stages: Sequence[int] | None = None
     n_parameters: int | None = None
     memory_bytes: int | None = None
     dead: str | None = None

@@ -31,6 +31,7 @@ class Recipe:
         sources: The hash of each source file that they name, beside the model's, when the search began.
         augment: What the `augment` section names; None without one.
         training: The `training` section.
+        stages: The `stages` section; None without one.
         data_folder: Holds images.npy and labels.npy.
         paths: The run's files; folds are read from it.
         source: What messages call the data.
@@ -80,6 +81,7 @@ class Recipe:
     callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     augment: Mapping[str, Any] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    stages: Sequence[Mapping[str, Any]] | None = None
     data_folder: str = ""
     paths: RunPaths = field(default_factory=lambda: RunPaths(Path(), ""))
     source: str = ""
@@ -152,4 +154,5 @@ class Recipe:
 
     def route(self, params: Mapping[str, Any]) -> Route:
         """Sends a candidate's params, and the fixed ones, to their places."""
-        return route({**self.params, **params}, self.signature, self.callbacks, self.augment, self.training)
+        sections = self.callbacks, self.augment, self.training, self.stages
+        return route({**self.params, **params}, self.signature, *sections)

@@ -5,13 +5,14 @@ The model function's signature wins: what it names, it gets. Free of Keras.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kerasgrid.config.augment import Augment
 from kerasgrid.config.callbacks import is_own, merge_callbacks
 from kerasgrid.config.sections import Training
+from kerasgrid.config.stages import Stage, merge_stages
 from kerasgrid.config.validation import is_switch
 from kerasgrid.keras_names import find_loss, find_optimizer
 from kerasgrid.models.signature import Signature
@@ -19,7 +20,7 @@ from kerasgrid.models.signature import Signature
 LOOP = ("batch_size", "epochs", "optimizer", "learning_rate", "loss")
 _COMPILED = ("optimizer", "learning_rate", "loss")
 """Those of them that a function takes which compiles its model."""
-GROUPS = ("optimizer", "loss", "callbacks", "augment", "training")
+GROUPS = ("optimizer", "loss", "callbacks", "augment", "training", "stages")
 DEFAULT_VAL = 0.1
 """The inner split's share of a fold's training rows, where a callback needs one and none is given."""
 SETTING_RATES = ("reduce_lr_on_plateau", "learning_rate_scheduler")
@@ -36,7 +37,7 @@ class Route:
     Attributes:
         model: Arguments of the model function.
         batch_size: Samples a step.
-        epochs: Epochs to train.
+        epochs: Epochs to train, in all stages.
         optimizer: A class name of keras.optimizers; None where nothing names one.
         optimizer_args: Its arguments, `learning_rate` among them.
         loss: A class or function name of keras.losses; None for the one that fits.
@@ -44,6 +45,7 @@ class Route:
         callbacks: Arguments by callback, such as {"early_stopping": {"patience": 3, ...}}.
         augment: Augmentation and normalisation; None for neither.
         training: Precision, class weights and the like.
+        stages: In which it is trained one after the other; none for all at once.
     """
 
     model: Mapping[str, Any]
@@ -56,6 +58,7 @@ class Route:
     callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     augment: Augment | None = None
     training: Training = field(default_factory=Training)
+    stages: tuple[Stage, ...] = ()
 
     @property
     def monitors_val(self) -> bool:
@@ -102,6 +105,7 @@ def route(
     callbacks: Mapping[str, Mapping[str, Any]],
     augment: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
+    stages: Sequence[Mapping[str, Any]] | None = None,
 ) -> Route:
     """Sends each parameter of a candidate to its place.
 
@@ -111,6 +115,7 @@ def route(
         callbacks: The `callbacks` section, by name.
         augment: What the `augment` section names; None without one.
         training: What the `training` section names; None without one.
+        stages: The `stages` section; None without one.
 
     Returns:
         The route. `batch_size` and `epochs` go to the loop also where the model function names them; where
@@ -129,10 +134,11 @@ def route(
     own = Training.of(rest, training or {})
     if own.accumulate > 1:
         arguments["optimizer"]["gradient_accumulation_steps"] = own.accumulate
+    in_turn = merge_stages(rest, stages)
     return Route(
         model=model,
         batch_size=loop["batch_size"],
-        epochs=loop["epochs"],
+        epochs=sum(stage.epochs for stage in in_turn) or loop["epochs"],
         optimizer=find_optimizer(rest["optimizer"]) if "optimizer" in rest else None,
         optimizer_args=arguments["optimizer"],
         loss=find_loss(rest["loss"]) if "loss" in rest else None,
@@ -140,6 +146,7 @@ def route(
         callbacks=merge_callbacks(rest, callbacks),
         augment=merge_augment(rest, augment),
         training=own,
+        stages=in_turn,
     )
 
 

@@ -29,6 +29,7 @@ class FinalTask:
         dropped: Callbacks of the candidate that are left out.
         rates: The learning rate of each epoch; none for the candidate's own.
         start: The file of the kept model whose weights it begins with; None for fresh ones.
+        stages: The epochs of each stage; none where there are no stages.
     """
 
     job: Job
@@ -42,6 +43,7 @@ class FinalTask:
     dropped: tuple[str, ...] = ()
     rates: tuple[float, ...] = ()
     start: Path | None = None
+    stages: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

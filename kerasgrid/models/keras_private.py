@@ -144,8 +144,17 @@ def excludes_from_decay(optimizer: keras.optimizers.Optimizer) -> bool:
     `_exclude_from_weight_decay` and `_exclude_from_weight_decay_pattern`. A program's weights may be one
     vector, which has no names.
     """
-    names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
-    return any(getattr(optimizer, name, None) for name in names)
+    return any(getattr(optimizer, name, None) for name in _EXCLUSIONS)
+
+
+_EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+
+
+def keep_exclusions(optimizer: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer) -> None:
+    """Leaves the same weights out of another optimizer's weight decay, which is of the first one's config."""
+    for name in _EXCLUSIONS:
+        if hasattr(optimizer, name):
+            setattr(other, name, getattr(optimizer, name))
 
 
 def spare_replica_sums(optimizer: Any) -> None:

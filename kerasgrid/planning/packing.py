@@ -30,7 +30,7 @@ LEAST_STEPS_CPU, LEAST_STEPS_AUGMENTED, LEAST_STEPS_GPU = 50_000, 5_000, 2_000
 """Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little, but
 where images are augmented, which is done once for all of its runs. So is reading, of what is fed in pieces:
 many or large samples have long steps, and are timed as on a GPU."""
-_OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment"}
+_OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment", "stages"}
 _OF_LOOP |= {f"training.{name}" for name in SEARCHED if name not in ("accumulate", "precision")}
 
 
@@ -124,10 +124,12 @@ class Graphs:
         given = merge_augment({**self.recipe.params, **params}, self.recipe.augment)
         if given is not None and given.mixes:
             about["mixes"] = "labels"
+        if stages := self.recipe.route(params).stages:
+            about["stages"] = [stage.trainable for stage in stages]
         return digest(about)
 
     def _is_built_in(self, name: str) -> bool:
-        is_of_loop = name in _OF_LOOP or name.startswith(("callbacks.", "augment."))
+        is_of_loop = name in _OF_LOOP or name.startswith(("callbacks.", "augment.", "stages."))
         return not is_of_loop or goes_to_model(name, self.prepared.signature)
 
     def _trained(self, identity: str, trial: Trial) -> Graph:
@@ -139,6 +141,8 @@ class Graphs:
         if graph.key is None:
             return graph
         route = self.route(trial)
+        if route.stages:
+            return Graph(None, "it is trained in stages, each of them another graph")
         if route.own_callbacks:
             return Graph(None, f"the callback {route.own_callbacks[0]} may look at all of a model")
         if graph.learning_rate is None and any(name in route.callbacks for name in SETTING_RATES):

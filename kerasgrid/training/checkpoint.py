@@ -42,6 +42,7 @@ class Progress:
         fit_time: Seconds trained so far.
         history: Lists over the finished epochs.
         updates: How often moving statistics were updated, by what they were after an epoch.
+        stages: Epochs of each stage that has ended.
     """
 
     epoch: int = 0
@@ -49,6 +50,7 @@ class Progress:
     fit_time: float = 0.0
     history: dict[str, list] = field(default_factory=dict)
     updates: dict[str, float] = field(default_factory=dict)
+    stages: list[int] = field(default_factory=list)
 
 
 def save(

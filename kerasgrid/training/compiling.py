@@ -26,6 +26,7 @@ from kerasgrid.models.inputs import Form
 from kerasgrid.models.keras_private import (
     change_metrics,
     compile_arguments,
+    keep_exclusions,
     loss_arguments,
     spare_replica_sums,
 )
@@ -221,6 +222,37 @@ def compile_model(
     _check_ending(model, model.loss, n_outputs, from_logits, target)
     spare_replica_sums(model.optimizer)
     return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits), target)
+
+
+class FreshOptimizer:
+    """A model's optimizer as it was compiled with, made anew as often as it is to begin anew.
+
+    Args:
+        model: Compiled, and not trained yet.
+
+    Raises:
+        ModelError: The model has a compile of its own, which takes what only its function knows.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        if not is_of_keras(type(model).compile):
+            raise ModelError(
+                f"{model.name}: has a compile of its own, and for each of stages a model is compiled anew: "
+                "leave stages out, or that."
+            )
+        self._optimizer = compile_arguments(model)["optimizer"]
+        self._config = self._optimizer.get_config()
+
+    def compile(self, compiled: Compiled, learning_rate: float | None = None) -> None:
+        """Compiles the model as it was, with an optimizer without state, and another rate if one is given."""
+        model, given = compiled.model, {} if learning_rate is None else {"learning_rate": learning_rate}
+        made = type(self._optimizer).from_config({**self._config, **given})
+        keep_exclusions(self._optimizer, made)
+        settings = {**compile_arguments(model), "jit_compile": model.jit_compile, "optimizer": made}
+        model.compile(**settings)
+        if compiled.target.is_multi_label:
+            _count_labels_one_by_one(model, compiled.from_logits)
+        spare_replica_sums(model.optimizer)
 
 
 def mixing_labels(compiled: Compiled) -> Compiled:

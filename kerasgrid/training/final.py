@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
+from functools import partial
 
 import keras
 
@@ -21,8 +22,9 @@ from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.job import initialize, without_messages
 from kerasgrid.training.learning_rate import LearningRateReplay, check_stays
 from kerasgrid.training.learnt import Learnt
-from kerasgrid.training.loop import Loop, adapt
+from kerasgrid.training.loop import Stretch, adapt
 from kerasgrid.training.saving import load_kept, net_of, save_net, told_weights
+from kerasgrid.training.stages import Fit
 
 
 @without_messages()
@@ -59,20 +61,21 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             compiled = replace(compiled, sets_weights=True)
         _try_saving(compiled.model, task, candidate, learnt, context)
         progress = Progress()
-        loop = Loop(
+        fit = Fit(
             job=job,
             owner=task.owner,
             candidate=candidate,
             compiled=compiled,
-            callbacks=_callbacks(task, candidate, compiled),
             samples=samples,
-            epochs=task.epochs,
+            callbacks=partial(_callbacks, task),
+            epochs=task.stages or [task.epochs],
             context=context,
             checkpoint_path=task.checkpoint,
             progress=progress,
         )
         try:
-            if not loop.run():
+            loop, is_done = fit.run()
+            if not is_done:
                 return
         except KeyError as error:
             if not str(error.args[0]).startswith("val_"):
@@ -90,7 +93,9 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             progress.history,
             progress.fit_time,
             compiled.model.count_params(),
-            find_reason(loop.callbacks, None, progress.epoch, restored_epoch(loop.callbacks)),
+            find_reason(
+                loop.callbacks, None, progress.epoch - loop.stretch.first, restored_epoch(loop.callbacks)
+            ),
             None if center is None else (center[0].tolist(), center[1].tolist()),
             loop.counted.first_values,
         )
@@ -98,15 +103,24 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
 
 
 def _as_asked(candidate: Candidate, task: FinalTask) -> Candidate:
-    """Returns a candidate that is trained for a task's epochs, without the callbacks that it drops."""
+    """Returns a candidate that is trained for a task's epochs, without the callbacks that it drops.
+
+    A kept model goes on in its last stage alone.
+    """
     route = candidate.route
+    if task.start is not None and route.stages:
+        last = {"epochs": task.total, "learning_rate": None, "callbacks": "anew"}
+        route = replace(route, stages=(route.stages[-1].model_copy(update=last),))
     kept = {name: args for name, args in route.callbacks.items() if name not in task.dropped}
     model = {**route.model, **({"epochs": task.total} if "epochs" in route.model else {})}
     return replace(candidate, route=replace(route, callbacks=kept, epochs=task.total, model=model))
 
 
-def _callbacks(task: FinalTask, candidate: Candidate, compiled: Compiled) -> list[keras.callbacks.Callback]:
-    replay = [LearningRateReplay(task.rates)] if task.rates else []
+def _callbacks(
+    task: FinalTask, candidate: Candidate, compiled: Compiled, stretch: Stretch
+) -> list[keras.callbacks.Callback]:
+    rates = task.rates[sum(task.stages[: stretch.start]) :]
+    replay = [LearningRateReplay(rates)] if rates else []
     if task.start is not None:  # its recipe is done; what goes on is training alone
         return replay
     # Those of a function's own fit that look at an inner split are left out, as those of a config are.

@@ -24,6 +24,7 @@ from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import Loop, adapt
 from kerasgrid.training.saving import keep_model, keep_weights
 from kerasgrid.training.scoring import failure, keep_trained, score, value_of
+from kerasgrid.training.stages import Fit
 
 
 @contextmanager
@@ -93,25 +94,27 @@ def train_job(
         rows = (*candidate.rows(fold, compiled.val), fold.test)
         samples = candidate.samples(compiled, rows, candidate.learnt(fold))
         adapt(compiled.model, samples)
-        loop = Loop(
+        route = candidate.route
+        fit = Fit(
             job=job,
-            owner=recipe.owner(job.trial.identity, candidate.route),
+            owner=recipe.owner(job.trial.identity, route),
             candidate=candidate,
             compiled=compiled,
-            callbacks=candidate.callbacks(compiled, samples.train),
             samples=samples,
-            epochs=candidate.route.epochs,
+            callbacks=lambda own, part, stretch: own.callbacks(part, samples.train),
+            epochs=[stage.epochs for stage in route.stages] or [route.epochs],
             context=context,
             checkpoint_path=recipe.paths.checkpoint(*job.id),
-            until=until,
             progress=progress,
+            until=until,
         )
-        if loop.run():
+        loop, is_done = fit.run()
+        if is_done:
             record = _score(loop)
             if recipe.keeps_weights:
                 with loop.statistics():
                     keep_weights(candidate, job, compiled.model.get_weights())
-            if recipe.keeps_model(candidate.route, until):
+            if recipe.keeps_model(route, until):
                 with loop.statistics():
                     keep_model(candidate, job, lambda: compiled.model, context)
             context.emit(record)
@@ -151,7 +154,10 @@ def _score(loop: Loop) -> FoldRecord:
         fit_time=loop.progress.fit_time,
         best_epoch=loop.best_epoch,
         n_parameters=loop.model.count_params(),
-        dead=find_reason(loop.callbacks, record.dead, loop.progress.epoch, restored_epoch(loop.callbacks)),
+        stages=tuple(loop.progress.stages) if candidate.route.stages else None,
+        dead=find_reason(
+            loop.callbacks, record.dead, epochs - loop.stretch.first, restored_epoch(loop.callbacks)
+        ),
         alone=True,
     )
 

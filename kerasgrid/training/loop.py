@@ -28,9 +28,32 @@ from kerasgrid.training.learning_rate import rate_of
 from kerasgrid.training.moving import Counted
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Epochs of a fit with one graph and one optimizer: those of a stage, or all.
+
+    Attributes:
+        end: The epoch after which it ends at most, counted over the whole fit.
+        begin: Epochs that the fit was trained before it.
+        first: Epochs before its callbacks began to count theirs.
+        start: The stage, from 0, with which its callbacks began.
+        total: Epochs of the fit at most.
+        begins: Whether callbacks begin with it; else they go on from the stretch before.
+        ends: Whether callbacks end with it; else they go on in the next one.
+    """
+
+    end: int
+    begin: int = 0
+    first: int = 0
+    start: int = 0
+    total: int = 0
+    begins: bool = True
+    ends: bool = True
+
+
 @dataclass
 class Loop:
-    """Trains one job's model from where its checkpoint stands, or from the beginning.
+    """Trains one job's model over a stretch, from where its checkpoint stands, or from the beginning.
 
     Attributes:
         job: Whose random keys are used.
@@ -39,11 +62,13 @@ class Loop:
         compiled: Its model.
         callbacks: Keras's.
         samples: The data.
-        epochs: How many to train at most.
+        stretch: Which epochs to train.
         context: Is told of epochs, checkpoints and a stop.
         checkpoint_path: Where to keep the checkpoint.
+        counted: The moving statistics of the whole model.
         until: The epoch, from 1, after which the job waits; None for none.
-        counted: The model's moving statistics.
+        progress: Where the job stands.
+        saved: The checkpoint that it stands at; None for none.
     """
 
     job: Job
@@ -52,40 +77,44 @@ class Loop:
     compiled: Compiled
     callbacks: Sequence[keras.callbacks.Callback]
     samples: LoopData
-    epochs: int
+    stretch: Stretch
     context: Context
     checkpoint_path: Path
+    counted: Counted
     until: int | None = None
     progress: checkpoint.Progress = field(default_factory=checkpoint.Progress)
+    saved: checkpoint.Checkpoint | None = None
     best_epoch: int | None = None
-    counted: Counted = field(init=False, repr=False)
     _saved_at: float = field(default_factory=time.monotonic)
     _watch: _Stopwatch = field(default_factory=lambda: _Stopwatch())
-
-    def __post_init__(self) -> None:
-        self.counted = Counted(self.model, not self.compiled.sets_weights)
 
     def run(self) -> bool:
         """Trains until the last epoch, a callback's end, the epoch to wait at, or a stop that was asked for.
 
         Returns:
-            Whether the job is done; else a checkpoint holds where it stands: it waits or was stopped.
+            Whether the stretch is done; else a checkpoint holds where the job is: it waits or was stopped.
 
         Raises:
             TrialError: The loss is NaN, or a callback monitors what is not measured.
         """
-        saved = self._read_checkpoint()
+        saved, stretch = self.saved, self.stretch
         self._watch = _Stopwatch(self.progress.fit_time)
+        if saved is not None:
+            self._make_variables()
         if saved is not None and self.waits:  # a crash came between the checkpoint and its record
             saved.restore(self.model, self.callbacks)
             return False
         optimizer = self.model.optimizer
         finalize = optimizer.finalize_variable_values
         optimizer.finalize_variable_values = _put_off  # each epoch is a fit, and this is for the last one
+        epochs = stretch.end - stretch.first
         hooks = keras.callbacks.CallbackList(
-            list(self.callbacks), model=self.model, epochs=self.epochs, steps=self.n_steps, verbose=0
+            list(self.callbacks), model=self.model, epochs=epochs, steps=self.n_steps, verbose=0
         )
-        hooks.on_train_begin()
+        if stretch.begins or saved is not None:
+            hooks.on_train_begin()
+        if stretch.begin and saved is None and self._pauses():  # as after any epoch
+            return False
         done, logs = False, {}
         while not done:
             epoch = self.progress.epoch
@@ -94,25 +123,32 @@ class Loop:
             self.counted.note(self.progress.updates)
             logs |= self._measure_val(hooks)
             rate = rate_of(self.model.optimizer)
-            hooks.on_epoch_end(epoch, logs)
+            hooks.on_epoch_end(epoch - stretch.first, logs)
             self.counted.settle(self.progress.updates)
             self._record(epoch, logs if rate is None else {**logs, "learning_rate": rate})
             check_logs(str(self.job), epoch, logs, rate, self.callbacks)
-            done = self.model.stop_training or self.progress.epoch >= self.epochs
-            if not done and self.waits:
-                self._save()
+            done = self.model.stop_training or self.progress.epoch >= stretch.end
+            if not done and self._pauses():
                 return False
-            if not done and self.context.should_stop():
-                self._save()
-                self.context.emit(StopRecord(self.job.id, self.progress.epoch))
-                return False
-            if not done:
-                self.save_if_due()
         finalize(self.model.trainable_weights)
-        hooks.on_train_end(logs)
+        if stretch.ends:
+            hooks.on_train_end(logs)
         self.counted.settle(self.progress.updates)
-        self.best_epoch = best_epoch(self.callbacks, self.progress.history, self.progress.epoch)
+        of_callbacks = {name: values[stretch.first :] for name, values in self.progress.history.items()}
+        best = best_epoch(self.callbacks, of_callbacks, self.progress.epoch - stretch.first)
+        self.best_epoch = stretch.first + best
         return True
+
+    def _pauses(self) -> bool:
+        """Tells whether the job waits or stops here; a checkpoint holds it then, and one that is due, too."""
+        is_stopping = not self.waits and self.context.should_stop()
+        if self.waits or is_stopping:
+            self._save()
+            if is_stopping:
+                self.context.emit(StopRecord(self.job.id, self.progress.epoch))
+            return True
+        self.save_if_due()
+        return False
 
     @property
     def model(self) -> keras.Model:
@@ -189,22 +225,15 @@ class Loop:
         for name, value in row.items():
             self.progress.history.setdefault(name, []).append(value)
         self.progress.epoch, self.progress.step = epoch + 1, 0
-        self.context.emit(EpochRecord(self.job.id, epoch + 1, self.epochs, row))
+        total = max(self.stretch.total, self.stretch.end)
+        self.context.emit(EpochRecord(self.job.id, epoch + 1, total, row))
 
-    def _read_checkpoint(self) -> checkpoint.Checkpoint | None:
-        if not self.checkpoint_path.exists():
-            return None
-        try:
-            saved = checkpoint.Checkpoint(self.checkpoint_path, self.owner)
-        except checkpoint.StaleCheckpointError:
-            return None
-        vars(self.progress).update(vars(saved.progress))
-        # Keras builds optimizer and metrics at the first batch; they have to be there to be restored.
+    def _make_variables(self) -> None:
+        """Builds optimizer and metrics, which Keras does at the first batch, to be saved or restored."""
         if not self.evaluate(self.samples.train[:1]):
             self.outputs(self.samples.train[:1])
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        return saved
 
     @property
     def is_due(self) -> bool:
@@ -222,6 +251,8 @@ class Loop:
         self._watch.begin()
 
     def _save(self) -> None:
+        if not self.model.optimizer.built:  # before the first batch of a stretch
+            self._make_variables()
         checkpoint.save(self.checkpoint_path, self.owner, self.model, self.callbacks, self.progress)
         self._saved_at = time.monotonic()
         self.context.emit(CheckpointRecord(self.job.id, self.progress.epoch, self.checkpoint_path.name))
@@ -259,6 +290,18 @@ def check_logs(
             name = type(callback).__name__
             guess = did_you_mean(monitor, logs)
             raise TrialError(f"{where}: {name} monitors {monitor!r}, which is not measured.{guess}")
+
+
+def read_checkpoint(path: Path, owner: str, progress: checkpoint.Progress) -> checkpoint.Checkpoint | None:
+    """Returns a job's checkpoint, and lets its progress be where that stands; None for none that holds."""
+    if not path.exists():
+        return None
+    try:
+        saved = checkpoint.Checkpoint(path, owner)
+    except checkpoint.StaleCheckpointError:
+        return None
+    vars(progress).update(vars(saved.progress))
+    return saved
 
 
 def _put_off(weights: object) -> None:
@@ -325,7 +368,7 @@ class _Bridge(keras.callbacks.Callback):
             self.saved.restore(self.model, self.loop.callbacks)
             self.loop.counted.note(self.loop.progress.updates)
         if self.first == 0:
-            self.hooks.on_epoch_begin(self.epoch)
+            self.hooks.on_epoch_begin(self.epoch - self.loop.stretch.first)
             self.loop.counted.settle(self.loop.progress.updates)
 
     def on_train_batch_begin(self, batch, logs=None) -> None:

@@ -1,0 +1,66 @@
+"""The stages of a fit: which layers each trains, for how long and at which learning rate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from kerasgrid.config.validation import Section
+
+HEAD, ALL = "head", "all"
+_LAST = re.compile(r"last\s+(\d+)")
+
+
+class Stage(Section):
+    """A part of a fit that trains some layers, with an optimizer that begins anew."""
+
+    trainable: Annotated[str, Field(min_length=1)]
+    """What is trained: head: all that is not in a model within the net, or where there is none, what comes
+    after its last pooling or Flatten; last 20: so many layers at the end, those of models within counted
+    too; all; or the name of a layer or of a model within: that, and all that comes after it."""
+    epochs: Annotated[int, Field(ge=1)]
+    """How many at most; a callback that ends training ends the stage, and the next one begins."""
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The first one; by default the candidate's, and where callbacks go on that of the stage before."""
+    callbacks: Literal["anew", "continue"] = "anew"
+    """anew: callbacks and learning rate schedules begin anew, as in another fit of Keras's; continue: they
+    go on as they stand, and schedules are over all stages that they go on in."""
+
+    @field_validator("trainable")
+    @classmethod
+    def _counts_layers(cls, trainable: str) -> str:
+        if re.match(r"last(\s|$)", trainable) and last_layers(trainable) == 0:
+            raise ValueError(f"is {trainable!r}; head, all, last N from 1, or the name of a layer holds.")
+        return trainable
+
+
+def last_layers(trainable: str) -> int:
+    """Returns N of `last N`; 0 for anything else."""
+    found = _LAST.fullmatch(trainable)
+    return int(found[1]) if found else 0
+
+
+def first_begins(stages: Sequence[Stage] | None) -> Sequence[Stage] | None:
+    """Refuses a first stage whose callbacks are to go on, since nothing was before it."""
+    if stages and stages[0].callbacks == "continue":
+        raise ValueError("begin with callbacks: continue, and there is no stage before: leave it out there.")
+    return stages
+
+
+def merge_stages(params: Mapping[str, Any], section: Sequence[Mapping[str, Any]] | None) -> tuple[Stage, ...]:
+    """Returns a candidate's stages; none where it is trained as a whole.
+
+    Args:
+        params: `stages` takes the section's place; `stages.N.KEY` changes the N-th one, from 1. Checked by
+            `faults_of_params` before.
+        section: The `stages` section.
+    """
+    found = [dict(stage) for stage in params.get("stages", section) or ()]
+    for name, value in params.items():
+        if name.startswith("stages."):
+            _, place, key = name.split(".")
+            found[int(place) - 1][key] = value
+    return tuple(map(Stage.model_validate, found))

@@ -1,0 +1,158 @@
+"""A fit in its stages: each trains other layers of one model, with an optimizer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+
+from kerasgrid.config.stages import Stage
+from kerasgrid.models.freezing import rates_kept, train_only
+from kerasgrid.models.keras_private import schedule_of
+from kerasgrid.records import Context, Job
+from kerasgrid.training.batches import LoopData
+from kerasgrid.training.candidate import Candidate
+from kerasgrid.training.checkpoint import Progress
+from kerasgrid.training.compiling import Compiled, FreshOptimizer
+from kerasgrid.training.learning_rate import LearningRateSchedule, rate_of
+from kerasgrid.training.loop import Loop, Stretch, read_checkpoint
+from kerasgrid.training.moving import Counted
+
+MakeCallbacks = Callable[[Candidate, Compiled, Stretch], list[keras.callbacks.Callback]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit of a candidate, in one stage after the other, or whole.
+
+    Attributes:
+        job: Whose random keys are used.
+        owner: The hash of the candidate's params, kept in checkpoints.
+        candidate: Its candidate.
+        compiled: Its whole model, with its first weights.
+        samples: The data.
+        callbacks: Makes the callbacks of a stretch.
+        epochs: To train at most; of each stage, where there are stages.
+        context: Is told of epochs, checkpoints and a stop.
+        checkpoint_path: Where to keep the checkpoint.
+        until: The epoch, from 1, after which the job waits; None for none.
+        progress: Where the job stands.
+    """
+
+    job: Job
+    owner: str
+    candidate: Candidate
+    compiled: Compiled
+    samples: LoopData
+    callbacks: MakeCallbacks
+    epochs: Sequence[int]
+    context: Context
+    checkpoint_path: Path
+    progress: Progress
+    until: int | None = None
+
+    def run(self) -> tuple[Loop, bool]:
+        """Trains from where its checkpoint stands, or from the beginning.
+
+        Returns:
+            The loop of the last stretch that was trained, and whether the fit is done: else it waits, or was
+            stopped.
+
+        Raises:
+            TrialError: As `Loop.run`.
+            ModelError: The model has no layers that a stage names.
+        """
+        model, stages = self.compiled.model, self.candidate.route.stages
+        fresh = FreshOptimizer(model) if stages else None
+        counted = Counted(model, not self.compiled.sets_weights)
+        saved = read_checkpoint(self.checkpoint_path, self.owner, self.progress)
+        before: Loop | None = None
+        callbacks: Sequence[keras.callbacks.Callback]
+        with rates_kept(model):
+            while True:
+                place, candidate, compiled = len(self.progress.stages), self.candidate, self.compiled
+                stretch = self._stretch(place)
+                if fresh is not None:
+                    train_only(model, stages[place].trainable)
+                    ended_with = rate_of(model.optimizer)
+                    fresh.compile(compiled, _rate(stages, place))
+                    candidate = _over(candidate, _going_on(stages, place))
+                # The graph of the stretch is known: its samples, its callbacks and its loop are made of it.
+                samples = self.samples
+                if stretch.begins or before is None:
+                    callbacks = self.callbacks(candidate, compiled, stretch)
+                else:
+                    callbacks = before.callbacks
+                    _take_on(callbacks, model, stages[place], ended_with)
+                loop = Loop(
+                    job=self.job,
+                    owner=self.owner,
+                    candidate=candidate,
+                    compiled=compiled,
+                    callbacks=callbacks,
+                    samples=samples,
+                    stretch=stretch,
+                    context=self.context,
+                    checkpoint_path=self.checkpoint_path,
+                    counted=counted,
+                    until=self.until,
+                    progress=self.progress,
+                    saved=saved,
+                )
+                if not loop.run():
+                    return loop, False
+                self.progress.stages.append(self.progress.epoch - stretch.begin)
+                if len(self.progress.stages) == len(self.epochs):
+                    return loop, True
+                before, saved = loop, None
+
+    def _stretch(self, place: int) -> Stretch:
+        """Returns which epochs are of a stage, from 0, when those before it have ended."""
+        done, begin = self.progress.stages, sum(self.progress.stages)
+        stages, left = self.candidate.route.stages, self.epochs[place:]
+        if not stages:
+            return Stretch(left[0], total=left[0])
+        together = _going_on(stages, place)
+        return Stretch(
+            end=begin + left[0],
+            begin=begin,
+            first=sum(done[: together.start]),
+            start=together.start,
+            total=begin + sum(left),
+            begins=place == together.start,
+            ends=place == together.stop - 1,
+        )
+
+
+def _going_on(stages: Sequence[Stage], place: int) -> range:
+    """Returns the places of the stages that the callbacks of one are of."""
+    starts = [start for start, stage in enumerate(stages) if start == 0 or stage.callbacks == "anew"]
+    begin = max(start for start in starts if start <= place)
+    return range(begin, min([start for start in starts if start > place], default=len(stages)))
+
+
+def _rate(stages: Sequence[Stage], place: int) -> float | None:
+    """Returns the first learning rate of a stage; None for the candidate's."""
+    together = [stages[other] for other in _going_on(stages, place) if other <= place]
+    given = [stage.learning_rate for stage in together if stage.learning_rate is not None]
+    return given[-1] if given else None
+
+
+def _over(candidate: Candidate, together: range) -> Candidate:
+    """Returns a candidate whose schedules are over the epochs of some of its stages."""
+    epochs = sum(candidate.route.stages[place].epochs for place in together)
+    return replace(candidate, route=replace(candidate.route, epochs=epochs))
+
+
+def _take_on(
+    callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, stage: Stage, rate: float | None
+) -> None:
+    """Lets callbacks go on with a new optimizer: schedules from its rate, others at the one they have set."""
+    schedules = [callback for callback in callbacks if isinstance(callback, LearningRateSchedule)]
+    for schedule in schedules:
+        schedule.set_model(model)
+        schedule.on_train_begin()
+    if not schedules and stage.learning_rate is None and schedule_of(model.optimizer) is None:
+        model.optimizer.learning_rate = rate
