@@ -103,7 +103,7 @@ def pytest_runtest_teardown(item, nextitem):
     is_last = nextitem is None or nextitem.path != item.path
     if "keras" in sys.modules and (is_last or not item.session.stash[IS_KERAS_FROZEN]):
         if packs := sys.modules.get("kerasgrid.training.packs"):
-            packs._forget()  # no later file takes these programs
+            packs.forget()  # no later file takes these programs
         pytest_collection_finish(item.session)
 
 

@@ -73,6 +73,10 @@ from kerasgrid.training.entry import train_pack
 from kerasgrid.views.progress import in_notebook
 from kerasgrid.wording import count, sentence
 
+_SMALLER = (
+    "Take fewer workers, or a smaller batch_size with training.accumulate, by which as many rows as before "
+    "change the weights together."
+)
 _MOST_LOOKED_AT = 2000
 """Candidates of a space to look at before the first epoch; of a larger one those alone that are built."""
 
@@ -525,8 +529,11 @@ class Session:
             over = pack.of(job for job in pack.jobs if self._lost[job.id] >= n)
             self._fail(over, "WorkerLost", f"{reason} So it was {n} times, and it got no further in between.")
         else:
-            error_type = "OutOfMemory" if event.by_memory else "WorkerDied"
-            self._fail(pack.of(job for job in pack.jobs if job.id in self._died), error_type, reason)
+            over = pack.of(job for job in pack.jobs if job.id in self._died)
+            if event.by_memory:
+                self._fail(over, "OutOfMemory", f"{reason} {_SMALLER}")
+            else:
+                self._fail(over, "WorkerDied", reason)
         left = self._left(pack)
         if event.is_lost and left.jobs:
             if any(self._lost[job.id] > 1 for job in left.jobs):

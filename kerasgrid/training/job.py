@@ -22,8 +22,9 @@ from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import Loop, adapt
+from kerasgrid.training.memory import told_what_fits
 from kerasgrid.training.saving import keep_model, keep_weights
-from kerasgrid.training.scoring import failure, keep_trained, score, value_of
+from kerasgrid.training.scoring import failure, is_out_of_memory, keep_trained, score, value_of
 from kerasgrid.training.stages import Fit
 
 
@@ -61,17 +62,28 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     for place, job in enumerate(jobs):
         if place and context.should_stop():
             return
-        progress = Progress()
-        try:
-            train_job(recipe, job, context, progress, pack.until)
-        except (StorageError, ChangedError):
-            raise
-        except Exception as error:
-            failed = failure(recipe, job, error, progress.history, progress.fit_time, progress.epoch)
+        failed, is_of_memory = _try_job(recipe, job, context, pack.until)
+        if is_of_memory and packs.forget():  # which may have been in its way
+            failed, is_of_memory = _try_job(recipe, job, context, pack.until)
+        if failed is not None:
+            failed = told_what_fits(failed, recipe, job, context) if is_of_memory else failed
             context.emit(replace(failed, alone=True))
-        finally:
-            keras.backend.clear_session()
-            gc.collect()
+
+
+def _try_job(recipe: Recipe, job: Job, context: Context, until: int | None) -> tuple[FoldRecord | None, bool]:
+    """Trains one job; returns its failure, if it is one, and whether for want of memory."""
+    progress = Progress()
+    try:
+        train_job(recipe, job, context, progress, until)
+        return None, False
+    except (StorageError, ChangedError):
+        raise
+    except Exception as error:
+        failed = failure(recipe, job, error, progress.history, progress.fit_time, progress.epoch)
+        return failed, is_out_of_memory(error)
+    finally:
+        keras.backend.clear_session()
+        gc.collect()
 
 
 def train_job(

@@ -142,11 +142,11 @@ def _train_wave(
     if is_out_of_memory(error) and _gives_way(recipe, left[0][-1]):
         _train_wave(recipe, pack, left, context, is_part=is_part)
     elif is_out_of_memory(error) and len(left) > 1:
-        _forget()
+        forget()
         _fitting[pack.key] = -(-len(left) // 2)
         _train_wave(recipe, pack, left, context, is_part=True)
     elif is_out_of_memory(error) or not problem.has_measured:
-        _forget()
+        forget()
         raise FallBackError(left, brief(error), is_out_of_memory(error))
     elif len(left) > 1:
         _train_parts(recipe, pack, [[run] for run in left], context)
@@ -207,18 +207,20 @@ def _gives_way(recipe: Recipe, job: Job) -> bool:
     candidate = Candidate.of(recipe, job.trial.params, _dataset(recipe.data_folder, recipe.source, contents))
     if _is_fed(candidate, contents):
         return False
-    _forget()
+    forget()
     if _stored(candidate).n_bytes * LARGE < room_bytes():
         return False
     _too_large.add(_identity(candidate, contents))
     return True
 
 
-def _forget() -> None:
-    """Gives back what programs and data take in memory."""
+def forget() -> bool:
+    """Gives back what programs and data take in memory, and tells whether there were any."""
+    were_any = bool(_programs or _on_device)
     _programs.clear()
     _on_device.clear()
     gc.collect()
+    return were_any
 
 
 def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> Wave:

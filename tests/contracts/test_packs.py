@@ -175,10 +175,10 @@ def test_bytes_on_the_device_are_the_floats_that_the_host_makes_of_them(make, mo
     monkeypatch.setattr(packs, "room_bytes", lambda: 100 * 64)
     for are_bytes, is_fed in ((True, False), (False, True)):
         monkeypatch.setattr(packs, "_are_bytes", lambda candidate, told=are_bytes: told)
-        packs._forget()
+        packs.forget()
         found.append(result(search.train(search.pack([job])).records[job.id]))
         assert (program_of(search, search.graphs([job.trial])[0].key).feed is not None) == is_fed
-    packs._forget()
+    packs.forget()
     assert map_samples(Path(search.recipe.data_folder), "").images.dtype == np.uint8
     assert found[0] == found[1]
 
@@ -645,7 +645,7 @@ def test_samples_that_take_much_are_fed_in_pieces_before_runs_part(make, never_c
     assert [*context.of(WidthRecord)[0].seconds] == [1]
     assert dict(widths) == {1: True}
     packs._too_large.clear()
-    packs._forget()
+    packs.forget()
     widths.clear()
     most = 2
     np.testing.assert_equal(results(again.train(again.pack(WIDE)).records), results(wanted))

@@ -426,10 +426,10 @@ def test_samples_that_are_fed_in_pieces_give_the_same_bits(trained, case, monkey
     monkeypatch.setattr(packs, "room_bytes", lambda: n_bytes - 1)
     monkeypatch.setattr(packs, "PIECES", 2)
     monkeypatch.setattr(wave, "CALL_S", 0)
-    packs._forget()
+    packs.forget()
     again = trained.search(case, "pieces", interval_s=0)
     records = finished(again, pack, CASES[case].cuts)
-    packs._forget()
+    packs.forget()
     assert len(reads) > 2 * len(CASES[case].cuts)
     np.testing.assert_equal(results(records), results(whole))
     for job_id, record in records.items():

@@ -725,7 +725,8 @@ def test_a_job_whose_worker_died_twice_is_recorded_as_failed(tmp_path, monkeypat
     assert trial["state"] == "failed"
     assert trial["error"] == {
         "type": "OutOfMemory",
-        "message": "trial 0, fold 0: the worker was killed by SIGKILL.",
+        "message": "trial 0, fold 0: the worker was killed by SIGKILL. Take fewer workers, or a smaller "
+        "batch_size with training.accumulate, by which as many rows as before change the weights together.",
     }
 
 

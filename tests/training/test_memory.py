@@ -1,0 +1,129 @@
+"""Nets too large for memory, whose training steps fail above some number of rows."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import Collector, prepare_run
+
+from kerasgrid.errors import ChangedError
+from kerasgrid.records import FoldRecord, Job, Pack, Trial
+from kerasgrid.training import memory, packs
+from kerasgrid.training.job import train_pack
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager")]
+
+JOB = Job(Trial(0, {}), 0)
+NETS = """
+import keras
+
+from kerasgrid.training import packs
+
+class ResourceExhaustedError(Exception):
+    '''Has the name of TensorFlow's.'''
+
+class Large(keras.Model):
+    most = 0
+
+    def train_step(self, data):
+        if len(data[0]) > self.most:
+            raise ResourceExhaustedError("OOM when allocating tensor " + "of many axes " * 50)
+        return super().train_step(data)
+
+def net(input_shape, n_classes, most=16):
+    inputs = keras.Input(input_shape)
+    outputs = keras.layers.Dense(n_classes, activation="softmax")(keras.layers.Flatten()(inputs))
+    model = Large(inputs, outputs)
+    model.most = most
+    return model
+
+class Beside(Large):
+    def train_step(self, data):
+        self.most = 0 if packs._programs else 64
+        return super().train_step(data)
+
+def beside(input_shape, n_classes):
+    large = net(input_shape, n_classes)
+    return Beside(large.inputs, large.outputs)
+
+def compiled(input_shape, n_classes, most=16):
+    model = net(input_shape, n_classes, most)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+"""
+
+
+@pytest.fixture
+def fail(tmp_path):
+    """Returns a function that trains a job and returns its error."""
+    path = tmp_path / "nets.py"
+    path.write_text(NETS)
+
+    def of(name="net", stop_after=None, **changes):
+        config = {"data": {"train": "digits", "scale": 16, "subset": 100}, "model": f"{path}:{name}"}
+        config |= {"name": name, "params": {"batch_size": 64}, "search": {"folds": 2}, **changes}
+        context = Collector(stop_after)
+        train_pack(prepare_run(config, tmp_path, 1e9)[1], Pack((JOB,)), context)
+        [found] = context.of(FoldRecord)
+        assert found.alone
+        return found.error
+
+    return of
+
+
+OF_NET = "trial 0, fold 0: out of memory: batch_size 64 did not fit into the memory of "
+DOES = " does: take batch_size: "
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {},
+            f", and a step of 12{DOES}12; with training: {{accumulate: 5}} beside it, as many rows as before "
+            "change the weights together. The error was: ",
+        ),
+        (
+            {"training": {"accumulate": 2}, "params": {"batch_size": 64, "most": 30}},
+            f", and a step of 25{DOES}25; with training: {{accumulate: 6}} beside it, as many ",
+        ),
+        ({"name": "compiled"}, f", and a step of 12{DOES}12. The error was: "),
+        (
+            {"params": {"batch_size": 64, "most": 0}},
+            ", nor did a step of one row: take smaller images (resize, or data.image), a smaller net, or "
+            "training: {precision: mixed_bfloat16}. The error was: ",
+        ),
+    ],
+)
+def test_the_batch_size_that_fits_is_told(fail, given, told):
+    """The training rows are 50, and steps of 64 have no more."""
+    error = fail(**given)
+    assert error["type"] == "ResourceExhaustedError"
+    assert error["message"].startswith(OF_NET)
+    assert told in error["message"]
+    assert "OOM when allocating tensor of many axes" in error["message"]
+
+
+def test_programs_that_are_kept_give_way(fail, monkeypatch):
+    monkeypatch.setattr(packs, "_programs", {("kept",): None})
+    assert fail("beside") is None
+    assert packs._programs == {}
+
+
+def test_a_search_that_is_to_stop_does_not_try(fail):
+    assert "did not fit" not in fail(stop_after=0)["message"]
+
+
+def test_what_cannot_be_tried_is_told_and_a_changed_model_ends_the_search(fail, monkeypatch):
+    def fails(*_):
+        raise ValueError("no such row")
+
+    monkeypatch.setattr(memory, "_takes_a_step", fails)
+    told = ", and a smaller one could not be tried: ValueError: no such row The error was: "
+    assert told in fail()["message"]
+
+    def changed(*_):
+        raise ChangedError("the source changed")
+
+    monkeypatch.setattr(memory, "_takes_a_step", changed)
+    with pytest.raises(ChangedError):
+        fail(name="compiled")
