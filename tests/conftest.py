@@ -172,6 +172,9 @@ def cluster():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": port}
+    # A node that goes refuses connections: that is seen in two seconds, not in half a minute.
+    often = {"initial_delay_ms": 0, "period_ms": 500, "failure_threshold": 3}
+    head["_system_config"] = {f"health_check_{name}": value for name, value in often.items()}
     made = Cluster(initialize_head=True, head_node_args=head)
     made.client_address = f"ray://127.0.0.1:{port}"
     made.add_node(num_cpus=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kerasgrid.data.cache import save_samples
 from kerasgrid.data.folds import save_folds
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.machine import python_version, versions
 from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import (
     CheckpointRecord,
@@ -104,6 +106,20 @@ def fake_train_pack(recipe, pack, context) -> None:
             kept.parent.mkdir(exist_ok=True)
             kept.write_text(json.dumps(params))
         context.emit(record)
+
+
+def paced_train_pack(recipe, pack, context) -> None:
+    """Does the same, and takes a while for each epoch, in which something may happen."""
+
+    class Paced:
+        should_stop = context.should_stop
+
+        def emit(self, payload):
+            context.emit(payload)
+            if isinstance(payload, EpochRecord):
+                time.sleep(0.05)
+
+    fake_train_pack(recipe, pack, Paced())
 
 
 def curve(seed: int, job, epoch: int) -> float:
@@ -207,3 +223,9 @@ def settle_unseeing(threads: int, variables: dict[str, str], share: float) -> di
     """Is the setup of a cluster's worker that sees no file of the driver's."""
     see_nothing()
     return settle(threads, variables, share)
+
+
+def settle_to_fake(threads: int, variables: dict[str, str], share: float) -> dict[str, str]:
+    """Is that of one which does not train, so that it imports no backend."""
+    see_nothing()
+    return {**versions(), "python": python_version()}

@@ -2,49 +2,69 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import fakes
 import psutil
 import pytest
-from fakes import settle_unseeing, without_times
+from fakes import without_times
 
 from kerasgrid import search
+from kerasgrid.driver import search as driver
+from kerasgrid.planning import packing
 from kerasgrid.run.observer import Observer
 
 pytestmark = pytest.mark.ray
-CONFIG = {
+TRAINED = {
     "name": "run",
     "data": {"train": "digits", "scale": 16},
     "model": "fc",
-    "params": {"units": [16], "epochs": 400, "batch_size": 64, "batch_norm": False},
-    "space": {"learning_rate": [0.001, 0.01], "activation": ["relu", "tanh"]},
+    "params": {"units": [16], "epochs": 40, "batch_size": 64, "batch_norm": False},
+    "space": {"learning_rate": [0.001, 0.01]},
     "search": {"folds": 2},
-    "executor": {"kind": "processes", "workers": 2},
 }
+FAKED = TRAINED | {"params": {"epochs": 20}}
+FAKE = {
+    "kerasgrid.planning.workers.settle": fakes.settle_to_fake,
+    "kerasgrid.planning.packing.run_probes": fakes.fake_probes,
+    "kerasgrid.driver.search.train_pack": fakes.paced_train_pack,
+}
+DRIVER = """
+import fakes, kerasgrid
+from kerasgrid.driver import search
+from kerasgrid.planning import packing, workers
+
+def settle(*given):
+    import fakes
+    return fakes.settle_to_fake(*given)
+
+def train_pack(*given):
+    import fakes
+    fakes.paced_train_pack(*given)
+
+workers.settle, packing.run_probes, search.train_pack = settle, fakes.fake_probes, train_pack
+kerasgrid.search("run.yaml", results=".")
+"""
 
 
-@pytest.fixture(scope="module")
-def here(tmp_path_factory):
-    """What the search gives in two processes of this machine, and how a journal began there."""
-    folder = tmp_path_factory.mktemp("here")
-    env = pytest.MonkeyPatch()
-    with env.context() as patch:
-        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-            patch.setenv(name, "1")
-        search(CONFIG, results=folder)
-    return folder
-
-
-def on(executor):
-    return CONFIG | {"executor": executor}
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """What the search that trains nothing gives in this process."""
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "run_probes", fakes.fake_probes)
+        patch.setattr(driver, "train_pack", fakes.fake_train_pack)
+        search(FAKED | {"executor": {"kind": "inline"}}, results=tmp_path / "here")
+    return found(tmp_path / "here")
 
 
 def found(folder):
     told = without_times(json.loads((folder / "run.json").read_text()))
-    del told["config"]["executor"], told["base"]
+    del told["config"]["executor"], told["base"], told["environment"]
     return told
 
 
@@ -58,10 +78,11 @@ def packs(folder):
 
 
 class Losses(Observer):
-    """Kills the workers, and then a node, while fits are under way."""
+    """Kills the workers when so many epochs have been told, and then perhaps a node."""
 
-    def __init__(self, cluster, add_node):
-        self.cluster, self.add_node, self.node = cluster, add_node, add_node()
+    def __init__(self, cluster, kill_at, add_node=None, remove_at=None):
+        self.cluster, self.add_node, self.node = cluster, add_node, add_node and add_node()
+        self.ends = kill_at, remove_at
         self.notes, self.n_epochs = [], 0
 
     def note(self, text):
@@ -69,10 +90,11 @@ class Losses(Observer):
 
     def epoch(self, record):
         self.n_epochs += 1
-        if self.n_epochs == 200:
+        kill_at, remove_at = self.ends
+        if self.n_epochs == kill_at:
             for node in self.cluster.list_all_nodes():
                 kill_workers(node)
-        if self.n_epochs == 900:
+        if self.n_epochs == remove_at:
             self.cluster.remove_node(self.node, allow_graceful=False)
             self.add_node()
 
@@ -84,32 +106,54 @@ def kill_workers(node):
             process.kill()
 
 
-def test_a_search_that_loses_a_worker_and_a_node_is_as_one_here(
+def test_a_search_that_trains_and_loses_a_worker_is_as_one_here(cluster, tmp_path, monkeypatch):
+    """Its worker sees none of the driver's files, so that checkpoints come back and go elsewhere."""
+    with monkeypatch.context() as patch:
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            patch.setenv(name, "1")
+        search(TRAINED | {"executor": {"kind": "processes", "workers": 1}}, results=tmp_path / "here")
+    monkeypatch.setattr("kerasgrid.planning.workers.settle", fakes.settle_unseeing)
+    losses = Losses(cluster, 60)
+    executor = {"kind": "ray", "address": cluster.address, "workers": 1}
+    folder = tmp_path / "there"
+    search(TRAINED | {"executor": executor}, results=folder, observer=losses, checkpoint_interval_s=0)
+    assert any("died on" in line for line in losses.notes)
+    assert found(folder) == found(tmp_path / "here")
+    assert packs(folder) == packs(tmp_path / "here")
+
+
+def test_a_search_that_loses_workers_and_a_node_is_as_one_here(
     cluster, add_node, here, tmp_path, monkeypatch
 ):
-    """Its workers see none of the driver's files, so that checkpoints come back and go elsewhere."""
-    monkeypatch.setattr("kerasgrid.planning.workers.settle", settle_unseeing)
-    losses = Losses(cluster, add_node)
+    for name, function in FAKE.items():
+        monkeypatch.setattr(name, function)
+    losses = Losses(cluster, 10, add_node, 40)
     executor = {"kind": "ray", "address": cluster.address, "workers": 3}
-    results = search(on(executor), results=tmp_path, observer=losses, checkpoint_interval_s=0.2)
+    results = search(FAKED | {"executor": executor}, results=tmp_path, observer=losses)
     assert results.status == "complete"
     assert any("died on" in line for line in losses.notes)
     assert any("will go on elsewhere" in line for line in losses.notes)
-    assert found(tmp_path) == found(here)
+    assert found(tmp_path) == here
 
 
 def test_a_search_whose_driver_is_killed_and_stopped_is_as_one_here(cluster, here, tmp_path):
-    code = "import kerasgrid; kerasgrid.search('run.yaml', results='.', checkpoint_interval_s=0.2)"
     journal, json_file = tmp_path / "run" / "journal.jsonl", tmp_path / "run.json"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(fakes.__file__).parent), os.environ.get("PYTHONPATH", "")]),
+        "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "1",  # the next driver waits for that time
+    }
     ends = [
         (cluster.address, 1, signal.SIGKILL),
-        (cluster.client_address, 4, signal.SIGINT),
-        (cluster.client_address, 7, signal.SIGKILL),
+        (cluster.client_address, 15, signal.SIGINT),
+        (cluster.client_address, 30, signal.SIGKILL),
         (cluster.address, math.inf, None),
     ]
     for address, n_checkpoints, end in ends:
-        (tmp_path / "run.yaml").write_text(json.dumps(on({"kind": "ray", "address": address, "workers": 2})))
-        running, n_there = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path), 0
+        executor = {"kind": "ray", "address": address, "workers": 2}
+        (tmp_path / "run.yaml").write_text(json.dumps(FAKED | {"executor": executor}))
+        command = [sys.executable, "-c", DRIVER]
+        running = subprocess.Popen(command, cwd=tmp_path, env=environment)
+        n_there = 0
         while running.poll() is None and n_there < n_checkpoints:
             time.sleep(0.05)
             n_there = journal.read_text().count('"type":"checkpoint"') if journal.exists() else 0
@@ -121,5 +165,4 @@ def test_a_search_whose_driver_is_killed_and_stopped_is_as_one_here(cluster, her
             running.wait()
             status = json.loads(json_file.read_text())["status"]
             assert status == ("complete" if end is None else "interrupted")
-    assert found(tmp_path) == found(here)
-    assert packs(tmp_path) == packs(here)
+    assert found(tmp_path) == here
