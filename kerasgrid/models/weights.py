@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import Any
 
 import keras
 
-from kerasgrid.errors import WeightsError, brief
+from kerasgrid.errors import LockedError, WeightsError, brief
 from kerasgrid.io import file_digest
+from kerasgrid.locks import FolderLock, is_held
 from kerasgrid.models.keras_private import download_path, downloading_by, layers_within
 from kerasgrid.records import WeightsFile
 
 NONE, IMAGENET = "none", "imagenet"
 _SUFFIXES = (".weights.h5", ".keras")
 _MOST_TOLD = 3
+_WAIT_S = 0.2
 
 
 @dataclass
@@ -68,10 +71,10 @@ def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> kera
     def get(download: Callable[..., str], file: str, url: str, **given: Any) -> str:
         path = download_path(file, given.get("cache_subdir", "datasets"))
         found.append((path, url))
-        if not path.is_file() and not lookup.downloads:
+        if not lookup.downloads and not _is_at_hand(path):
             raise _NotAtHandError
         try:
-            return download(file, url, **given)
+            return _fetched(path, lambda: download(file, url, **given))
         except Exception as error:  # whatever the network, or the disk, has against it
             raise WeightsError(
                 f"weights is imagenet, which of {name} is the file {file}: it is not at hand, and fetching "
@@ -95,6 +98,29 @@ def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> kera
 
 class _NotAtHandError(Exception):
     """A file would have to be downloaded, and is not to be."""
+
+
+def _is_at_hand(path: Path) -> bool:
+    """Tells whether a file that Keras keeps is there, and not being downloaded by another process."""
+    return path.is_file() and not is_held(*_locks_beside(path))
+
+
+def _fetched(path: Path, download: Callable[[], str]) -> str:
+    """Returns what a download gives, which one process at a time does: the others wait, and take its file."""
+    if _is_at_hand(path):
+        return download()  # which looks at its hash
+    lock = FolderLock(*_locks_beside(path))
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock)
+                return download()
+            except LockedError:
+                time.sleep(_WAIT_S)
+
+
+def _locks_beside(path: Path) -> tuple[Path, Path]:
+    return path.parent / ".kerasgrid.lock", path.parent / ".kerasgrid.heartbeat"
 
 
 def load_weights(net: keras.Model, text: str) -> None:

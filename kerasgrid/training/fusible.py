@@ -30,10 +30,11 @@ _PER_SAMPLE = frozenset(
     ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D
     UpSampling3D Add Subtract Multiply Average Maximum Minimum Concatenate Dot LayerNormalization
     GroupNormalization UnitNormalization RMSNormalization Rescaling Resizing MultiHeadAttention EinsumDense
-    Functional Sequential
+    Functional Sequential LayerScale CustomScaleLayer
     """.split()  # noqa: SIM905
 )
-"""Keras's own layers that treat each sample by itself and keep no state but weights."""
+"""Keras's own layers that treat each sample by itself and keep no state but weights; the last two are of its
+applications."""
 
 _ELEMENT_BY_ELEMENT = frozenset(
     """
@@ -115,7 +116,8 @@ def _keeps_first_axis(equation: str) -> bool:
 
 def _check_layer(layer: keras.layers.Layer) -> None:
     kind = type(layer)
-    if not is_of_keras(kind) or (kind not in KEYED and kind.__name__ not in _PER_SAMPLE):
+    is_given = kind is keras.layers.Normalization and layer.input_mean is not None  # and not learnt of rows
+    if not is_of_keras(kind) or not (kind in KEYED or kind.__name__ in _PER_SAMPLE or is_given):
         raise UnfusibleError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
     if kind is not keras.layers.GaussianDropout and getattr(layer, "rate", 0.0) > MOST_DROPPED:
         raise UnfusibleError(f"the layer {layer.name} drops more than 255 of 256")

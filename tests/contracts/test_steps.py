@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from fakes import classes_of
 from keras import layers
+from keras.src.applications.convnext import LayerScale
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from kerasgrid.models.mlp import mlp
 from kerasgrid.records import Job, Target, Trial
@@ -190,8 +192,12 @@ CASES = {
     ),
     "RMSprop and LeakyReLU": lambda i: net(OPTIMIZERS["RMSprop"](i), layers.LeakyReLU(MORE[i] / 2)),
     "Adam and BatchNorm": lambda i: net(OPTIMIZERS["Adam"](i), conv=True),
-    "AdamW and L1L2": lambda i: net(
-        OPTIMIZERS["AdamW"](i), regularizer=keras.regularizers.L1L2(MORE[2 - i] / 256, MORE[i] / 64)
+    "AdamW, L1L2 and layers of keras.applications": lambda i: net(
+        OPTIMIZERS["AdamW"](i),
+        layers.Normalization(mean=0.25, variance=4.0),
+        LayerScale(0.5, 16),
+        lambda x: CustomScaleLayer(0.125)([x, x]),
+        regularizer=keras.regularizers.L1L2(MORE[2 - i] / 256, MORE[i] / 64),
     ),
     "Adagrad and label smoothing, one-hot": lambda i: net(OPTIMIZERS["Adagrad"](i), loss=smooth(i)),
     "Adadelta and dropout of 0": lambda i: net(OPTIMIZERS["Adadelta"](i), layers.Dropout(0.0)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from kerasgrid.io import file_digest
 
 keras = pytest.importorskip("keras")
 
-from kerasgrid.models import keras_private, repvgg, transformers  # noqa: E402
+from kerasgrid.models import keras_private, repvgg, transformers, weights  # noqa: E402
 from kerasgrid.models.backbone import applications, backbone  # noqa: E402
 from kerasgrid.models.weights import looking_up  # noqa: E402
 
@@ -50,6 +52,12 @@ def arbitrary(model, seed=0):
 @pytest.mark.parametrize(
     ("name", "size", "n_classes", "millions"),
     [  # as tables of the authors have them
+        (
+            "cct_6_3x1",
+            32,
+            10,
+            3.17 + 0.0655,
+        ),  # there without positions, here 256 numbers for each of 256 tokens
         ("vit_ti16", 224, 1000, 5.72),  # Touvron et al. 2021
         ("vit_b16", 224, 1000, 86.6),
         ("cct", 32, 10, 0.284),
@@ -290,6 +298,23 @@ def test_weights_of_keras_and_what_is_told_of_them(tmp_path, monkeypatch):
     with looking_up(tmp_path) as found:
         backbone(DIGIT, 3, **model)
     assert found.files[0].digest == file_digest(tmp_path / "kept.weights.h5")
+
+
+def test_of_several_that_want_a_file_one_downloads_it_and_the_others_take_it(tmp_path):
+    path, downloads = tmp_path / "models" / "net.h5", []
+
+    def download():  # as Keras does: the file is in its place before it is whole
+        if not path.is_file():
+            downloads.append(path)
+            path.write_bytes(b"half")
+            time.sleep(0.3)
+            path.write_bytes(b"whole")
+        return path.read_bytes()
+
+    with ThreadPoolExecutor() as pool:
+        assert [*pool.map(lambda _: weights._fetched(path, download), range(3))] == [b"whole"] * 3
+    assert len(downloads) == 1
+    assert weights._is_at_hand(path)
 
 
 # Messages

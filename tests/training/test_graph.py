@@ -285,6 +285,7 @@ REFUSED = {
         lambda: net(inner=[layers.Reshape((2, -1)), attention(dropout=0.5), layers.Flatten()]),
         "drops some of its attention",
     ),
+    "learnt of rows": (lambda: net(inner=[layers.Normalization(name="scaled")]), r"scaled \(Normalization\)"),
     "half": (lambda: net(inner=[layers.Dense(4, dtype="float16")]), "computes in float16"),
 }
 
