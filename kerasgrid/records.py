@@ -284,7 +284,7 @@ class Trial:
     @cached_property
     def seed_key(self) -> str:
         """The hash of the params that change a step, from which random keys come: 64 hex digits."""
-        return self._digest("epochs", "training.batch_norm")
+        return self._digest("epochs", "training.batch_norm", "training.frozen")
 
     def _digest(self, *but: str) -> str:
         return digest({name: value for name, value in self.params.items() if name not in but})
@@ -326,6 +326,7 @@ class Graph:
         numbers: In the graph's own order, such as dropout rates and L2 factors.
         learning_rate: The first one; None where a schedule in the optimizer gives it.
         is_refused: Whether nothing can train it, since its model does not build.
+        outputs: The key of the frozen part's outputs that it takes; None where it takes samples.
     """
 
     key: str | None
@@ -333,6 +334,28 @@ class Graph:
     numbers: tuple[float, ...] = ()
     learning_rate: float | None = None
     is_refused: bool = False
+    outputs: str | None = None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The frozen part of a candidate's net, whose outputs may be computed once, and the graph of the rest.
+
+    Attributes:
+        key: The hash of its config and weights.
+        last: The layer, or the model within, with which it ends.
+        n_layers: Its layers that have weights.
+        n_parameters: Weights.
+        shape: What the rest takes of one sample.
+        graph: The rest's.
+    """
+
+    key: str
+    last: str
+    n_layers: int
+    n_parameters: int
+    shape: tuple[int, ...]
+    graph: Graph
 
 
 @dataclass(frozen=True)
@@ -383,6 +406,11 @@ class Pack:
         key = self.graphs[0].key
         assert key is not None
         return key
+
+    @property
+    def outputs(self) -> str | None:
+        """The key of the frozen part's outputs that all of them take; None where they take samples."""
+        return self.graphs[0].outputs if self.graphs else None
 
     def graph(self, job: Job) -> Graph:
         """Returns the graph of one of the jobs."""
@@ -548,6 +576,8 @@ class ProbeRecord:
         pieces: Bytes of all samples and of a piece of them, where a program is fed in pieces; None where it
             has all of them on the device, or there is none.
         weights: Files that its weights begin with.
+        frozen: Its net's frozen part; None where there is none that it begins with.
+        why_whole: Why there is none, where something of it is frozen.
     """
 
     params: Mapping[str, Any]
@@ -559,6 +589,8 @@ class ProbeRecord:
     momentum: float | None = None
     pieces: tuple[int, int] | None = None
     weights: tuple[WeightsFile, ...] = ()
+    frozen: Frozen | None = None
+    why_whole: str | None = None
 
 
 def has_results(records: Iterable[Mapping[str, Any]]) -> bool:

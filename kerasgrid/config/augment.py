@@ -150,6 +150,10 @@ class Augment(Section):
     featurewise_std_normalization: bool = False
     """Divides by the standard deviation of the training images, a channel each, and subtracts their mean
     before, as featurewise_center."""
+    views: Annotated[int, Field(ge=1)] | None = None
+    """Where a net has a frozen part that is computed once (training.frozen): so many augmented views of each
+    sample are drawn before the first epoch, and each epoch takes one of them by chance. Without it such a net
+    is computed whole in each step, as all others are."""
     preprocessing_function: Annotated[str, Field(min_length=1)] | None = None
     """module:function or file.py:function, of one image (height, width, channel) float32, to be of the same
     shape, before rescale."""

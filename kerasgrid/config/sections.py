@@ -60,6 +60,10 @@ class Training(Section):
     labels: Literal["auto", "sparse", "one_hot"] = "auto"
     """The form of labels that a loss or train_step of your own takes: class indices or one-hot rows; auto:
     found by trying it on a few rows."""
+    frozen: Literal["float32", "float16", "off"] = "float32"
+    """What becomes of the part of a net that begins with layers that are not trainable: what it gives of all
+    samples is computed once, kept in the cache as float32 or float16, and shared by candidates, folds and
+    later searches; or off: each step computes it."""
     stop_dead: bool | Annotated[int, Field(ge=1)] = False
     """End fits early whose loss stays at chance level for so many epochs (true: 5),
     or whose weights explode."""

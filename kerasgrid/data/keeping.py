@@ -21,18 +21,21 @@ from kerasgrid.io import HALF_WRITTEN, cache_folder, half_written_name, insist, 
 from kerasgrid.locks import is_held
 from kerasgrid.wording import bytes_word, count, format_seconds
 
-SAMPLES, DECODING, DIGESTS = "data", "decoding", "digests"
-"""Folders of the cache: samples, images that are being decoded, and what files held when they were read."""
+SAMPLES, DECODING, DIGESTS, OUTPUTS = "data", "decoding", "digests", "outputs"
+"""Folders of the cache: samples, images that are being decoded, what files held when they were read, and what
+frozen parts of nets give of samples."""
 LOCK, HEARTBEAT, MADE_OF = "lock", "heartbeat.json", "made_of.json"
 LIMIT = "KERASGRID_CACHE_LIMIT"
 _KINDS = {
     SAMPLES: "samples",
     DECODING: "images decoded in part",
     DIGESTS: "digests of files",
+    OUTPUTS: "outputs of frozen parts",
     "measurements": "measured fits",
     "widths": "measured widths",
+    "passes": "measured passes through frozen parts",
 }
-_LARGE = {SAMPLES, DECODING, DIGESTS}
+_LARGE = {SAMPLES, DECODING, DIGESTS, OUTPUTS}
 """The others are some bytes each."""
 _USED = "used"
 _SHARE = 5

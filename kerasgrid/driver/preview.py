@@ -26,6 +26,7 @@ from kerasgrid.checks.samples import told_of_samples
 from kerasgrid.data.folds import inner_kind, save_folds
 from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
+from kerasgrid.driver.passes import Pass, passes_of
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.executors import Executor, Layout, resources_word
@@ -89,6 +90,7 @@ class Preview:
         n_models: Distinct models in all.
         measured: From an earlier search.
         notes: The engine's and the planner's.
+        passes: Through frozen parts of nets.
         may_end_early: Whether the engine may give up candidates, so that `epochs` are the most.
     """
 
@@ -105,6 +107,7 @@ class Preview:
     n_models: int
     measured: Measurement | None
     notes: tuple[str, ...]
+    passes: tuple[Pass, ...] = ()
     may_end_early: bool = False
     layout: Layout | None = None
 
@@ -184,6 +187,7 @@ class Preview:
             "cluster": None if self.layout is None else asdict(self.layout),
             "gpus": list(self.gpus),
             "gpus_per_worker": self.gpu_share,
+            "passes": [one.as_json() for one in self.passes],
             "epochs": self.epochs,
             "epochs_are_most": self.may_stop,
             "seconds": self.seconds,
@@ -219,6 +223,11 @@ class Preview:
             ("fits", f"{in_all}, {self.n_done:,} done before"),
             ("packs", f"{self.n_packs:,} to train, {count(self.n_workers, 'worker')}"),
             *(("", note) for note in self.notes),
+            *(
+                ("" if place else "frozen", line)
+                for one in self.passes
+                for place, line in enumerate(one.lines())
+            ),
             *(("" if place else "cluster", line) for place, line in enumerate(lines_of_cluster(self.layout))),
             *([("gpus", self._gpus())] if self.gpus else []),
             ("epochs", f"{self.epochs:,} to train{at_most}"),
@@ -364,6 +373,7 @@ def _preview(
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
         device = device_of(records)
         planned = Planner(graphs, threads, device).plan(jobs, found, may_measure=False)
+        passes, why_whole = passes_of(graphs, jobs)
     warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
     routes = map(graphs.route, trials)
     warnings += warnings_of_first_values(recipe, prepared.data, prepared.folds, graphs.records, routes)
@@ -383,9 +393,11 @@ def _preview(
         notes=(
             *(() if outline is None else outline.lines),
             *planned.notes,
+            *why_whole,
             *notes_of_precision(prepared.config, prepared.space),
             *notes_of_weights(records),
         ),
+        passes=tuple(passes),
         may_end_early=outline is not None,
         layout=executor.layout(),
     )

@@ -24,6 +24,7 @@ from kerasgrid.console import warn
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.driver.budget import Budget, remember
 from kerasgrid.driver.identity import check_journal, why_another
+from kerasgrid.driver.passes import Passes
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.run import Run
 from kerasgrid.engines import ENGINES
@@ -38,6 +39,7 @@ from kerasgrid.errors import (
     StorageError,
     spoken,
 )
+from kerasgrid.jobs.tasks import OutputsRecord
 from kerasgrid.locks import FolderLock
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.plan import go_on, split
@@ -276,6 +278,7 @@ class Session:
         self.config = run.prepared.config
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
         self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.doing)
+        self._passes = Passes(self.graphs, self.recipe, self.executor, observer.doing)
         self._started: set[tuple[int, int, int]] = set()
         self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
         self._died: set[tuple[int, int, int]] = set()  # those that got no further since their worker did
@@ -478,6 +481,7 @@ class Session:
         graphs = self.graphs.of({job.trial.id: job.trial for job in jobs}.values())
         self._find_refusals()
         self._tell_refusals()
+        self._passes.run({job.trial.id: job.trial for job in jobs}.values(), self._tend)
         kept, new = go_on(self.run.state.packs(graphs, until) if self.recipe.packs else [], jobs)
         made: Sequence[Pack] = ()
         if new:
@@ -512,9 +516,12 @@ class Session:
                 self._fail(event.task, event.error_type, event.message)
             elif isinstance(event, executors.Died):
                 self._try_again(event, later if event.by_memory else waiting)
-            self.run.tend()
-            self._tell_of_stop()
+            self._tend()
         return waiting + later
+
+    def _tend(self) -> None:
+        self.run.tend()
+        self._tell_of_stop()
 
     def _try_again(self, event: executors.Died, waiting: deque[Pack]) -> None:
         """Lets the jobs of a pack wait whose worker died; those that got no further since the last time fail.
@@ -571,6 +578,8 @@ class Session:
         elif isinstance(payload, RungRecord):
             self.run.wait(payload.reached)
             self.observer.waits(payload.reached)
+        elif isinstance(payload, OutputsRecord):
+            self._passes.take(payload)
         elif isinstance(payload, NoteRecord):
             if payload.topic is None or payload.topic not in self._told_topics:
                 self.observer.note(payload.text)

@@ -179,7 +179,7 @@ class Alone:
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
             learnt = candidate.learnt(Fold(0, rows, none))
             data = candidate.samples(compiled, (rows, val, none), learnt)
-            adapt(model, data)
+            adapt(model, lambda: data)
             stored = data.images, data.targets
             batches = Batches(*stored, rows, route.batch_size, data.scaling, weights=data.weights)
             validation, prepare = None if val is None else data.batches(val), data.preparation

@@ -14,6 +14,30 @@ from kerasgrid.records import Fold, Job, Trial
 
 
 @dataclass(frozen=True)
+class OutputsTask:
+    """Blocks of what a candidate's frozen part gives of all samples, which are to be computed.
+
+    Attributes:
+        params: The candidate's.
+        key: Of the outputs.
+        blocks: Which.
+    """
+
+    params: Mapping[str, Any]
+    key: str
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OutputsRecord:
+    """Rows of a frozen part's outputs that were computed, and how many are left to that worker."""
+
+    key: str
+    n_rows: int
+    n_left: int
+
+
+@dataclass(frozen=True)
 class FinalTask:
     """A model to train and keep.
 

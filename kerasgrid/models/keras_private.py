@@ -59,6 +59,35 @@ def arguments_of_calls(operation: Any) -> list[tuple[Any, ...]]:
     return [tuple(node.arguments.args) for node in operation._inbound_nodes]
 
 
+def run_graph(model: keras.Model, inputs: list[Any], call: Callable[..., Any]) -> Any:
+    """Returns what a Functional or Sequential gives of other inputs; `Function._run_through_graph`.
+
+    `Sequential._functional` is the graph of its layers. A graph is cut in two by calling what comes after the
+    cut anew, with the same layers, which no public function does inside of a model within.
+
+    Args:
+        model: Built; its layers are shared.
+        inputs: In the order of its own.
+        call: Is asked to call each operation, in order: `call(operation, args, kwargs)`.
+    """
+
+    def calling(operation: Any) -> Callable[..., Any]:
+        return lambda *args, **kwargs: call(operation, args, kwargs)
+
+    return getattr(model, "_functional", model)._run_through_graph(inputs, operation_fn=calling)
+
+
+def compile_like(model: keras.Model, other: keras.Model) -> None:
+    """Compiles a model as another one is, which has not been trained yet, by the same optimizer.
+
+    `_user_metrics` of `Trainer._compile_metrics`, which may have been changed since (see `change_metrics`).
+    """
+    settings = {**compile_arguments(other), "jit_compile": other.jit_compile}
+    model.compile(**{**settings, "optimizer": other.optimizer})
+    if other._compile_metrics is not None:
+        change_metrics(model, lambda _: other._compile_metrics._user_metrics)
+
+
 def has_value(variable: keras.Variable) -> bool:
     """Whether a variable has a value yet; `Variable._value`.
 

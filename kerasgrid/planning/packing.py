@@ -14,15 +14,17 @@ from kerasgrid import executors
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.config.augment import NOTHING, Augment, Augmentation
 from kerasgrid.config.sections import SEARCHED
+from kerasgrid.data.outputs import Outputs
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, read_json, write_json
+from kerasgrid.jobs.frozen import outputs_of, why_not_kept
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import SETTING_RATES, Route, goes_to_model, merge_augment
 from kerasgrid.machine import backend, versions
 from kerasgrid.planning.plan import NOT_LOOKED_AT, Plan, plan
 from kerasgrid.planning.refusals import Refusal, Refusals
 from kerasgrid.planning.workers import gpu_share, run_probes
-from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
+from kerasgrid.records import Frozen, Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.training.entry import measure_width
 from kerasgrid.wording import count
 
@@ -55,6 +57,8 @@ class Graphs:
         self._routes: dict[str, Route] = {}
         self.records: list[ProbeRecord] = []
         self._known: dict[str, Graph] = {}
+        self._frozen: dict[str, Frozen] = {}
+        self._whole: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._augmentations: dict[str, Augmentation] = {}
 
@@ -73,6 +77,10 @@ class Graphs:
         """Takes what models that were built have shown."""
         for record in records:
             self.records.append(record)
+            if record.frozen is not None:
+                self._frozen[self._identity(record.params)] = record.frozen
+            if record.why_whole is not None:
+                self._whole[self._identity(record.params)] = record.why_whole
             if record.graph is not None:
                 self._known[self._identity(record.params)] = record.graph
             else:  # maybe for what another candidate of this model does not have
@@ -90,6 +98,24 @@ class Graphs:
         if trial.identity not in self._routes:
             self._routes[trial.identity] = self.recipe.route(trial.params)
         return self._routes[trial.identity]
+
+    def frozen(self, trial: Trial) -> Frozen | None:
+        """Returns the frozen part of a trial's net; None where it has none, or it is not known."""
+        return self._frozen.get(self._identity(trial.params))
+
+    def why_whole(self, trial: Trial) -> str | None:
+        """Returns why the frozen part of a trial's net is computed in each step; None where it is not."""
+        frozen, about = self.frozen(trial), (self.recipe, self.route(trial), self.prepared.data)
+        if frozen is None:
+            return self._whole.get(self._identity(trial.params))
+        return why_not_kept(*about) or outputs_of(frozen, *about).why_no_room()
+
+    def outputs(self, trial: Trial) -> Outputs | None:
+        """Returns what a trial's frozen part gives of all samples, where it is computed once; else None."""
+        frozen = self.frozen(trial)
+        if frozen is None or self.why_whole(trial) is not None:
+            return None
+        return outputs_of(frozen, self.recipe, self.route(trial), self.prepared.data)
 
     def of(self, trials: Iterable[Trial], most: int | None = None) -> dict[int, Graph]:
         """Returns the graph of each trial, by its id; empty where packs are off.
@@ -138,9 +164,12 @@ class Graphs:
         if graph is None:
             refused = self._refused.get(trial.identity)
             return Graph(None, refused or NOT_LOOKED_AT, is_refused=refused is not None)
+        outputs, route = self.outputs(trial), self.route(trial)
+        if outputs is not None:
+            graph = replace(self._frozen[identity].graph, outputs=outputs.key)
+            route = replace(route, augment=None)
         if graph.key is None:
             return graph
-        route = self.route(trial)
         if route.stages:
             return Graph(None, "it is trained in stages, each of them another graph")
         if route.own_callbacks:
@@ -157,11 +186,14 @@ class Graphs:
         about = [graph.key, route.batch_size, "terminate_on_nan" in route.callbacks, route.monitors_val]
         about += [how.structure, route.training.jit, route.training.class_weight is not None]
         about += [route.augment is not None and route.augment.has_statistics]
+        about += [] if outputs is None else [outputs.key]
         rate = route.optimizer_args.get("learning_rate", graph.learning_rate)
         return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers), learning_rate=rate)
 
     def strengths(self, trial: Trial) -> tuple[float, ...]:
         """Returns the numbers of a trial's augmentation, which its batches depend on."""
+        if self.outputs(trial) is not None:  # its views have them
+            return ()
         return tuple(self._augmentation(self.route(trial).augment).numbers)
 
     def _augmentation(self, given: Augment | None) -> Augmentation:

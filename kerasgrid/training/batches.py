@@ -15,6 +15,7 @@ import numpy as np
 
 from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.data.encoding import Encoder
+from kerasgrid.data.outputs import drawn_views
 from kerasgrid.errors import TrialError
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
@@ -80,6 +81,7 @@ class Batches(keras.utils.PyDataset):
         prepare: Augments and normalises images that are divided, given the batch's place in the epoch.
         weights: (sample,), what each sample counts; None for the same.
         mix: Mixes the samples of a batch that is ready, given its place in the epoch.
+        places: (row,), which images the rows take; None for their own.
     """
 
     def __init__(
@@ -93,8 +95,10 @@ class Batches(keras.utils.PyDataset):
         prepare: Prepare | None = None,
         weights: np.ndarray | None = None,
         mix: Mix | None = None,
+        places: np.ndarray | None = None,
     ) -> None:
         super().__init__()
+        self.places = rows if places is None else places
         self.prepare, self.weights, self.mix = prepare, weights, mix
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.scaling, self.first = batch_size, scaling, first
@@ -103,7 +107,7 @@ class Batches(keras.utils.PyDataset):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.images = self.targets = self.rows = np.empty(0)
+        self.images = self.targets = self.rows = self.places = np.empty(0)
         self.weights = None
 
     def __len__(self) -> int:
@@ -116,7 +120,7 @@ class Batches(keras.utils.PyDataset):
         """
         start = (index + self.first) * self.batch_size
         rows = self.rows[start : start + self.batch_size]
-        images = self.scaling.divide(self.images[rows])
+        images = self.scaling.divide(self.images[self.places[start : start + self.batch_size]])
         if self.prepare is not None:
             images = self.prepare(images, index + self.first)
         given = self.scaling.center(images)
@@ -253,6 +257,7 @@ class LoopData:
         weights: (sample,), what each counts in training; None for the same.
         class_weight: (class,), what mixed samples count by their classes; None for the same.
         n_ahead: Batches that are read ahead at most; None for as many as the backend likes.
+        n_views: Views of each sample that follow all samples' own images, one of which it is trained on.
     """
 
     images: np.ndarray
@@ -265,6 +270,7 @@ class LoopData:
     weights: np.ndarray | None = None
     class_weight: np.ndarray | None = None
     n_ahead: int | None = None
+    n_views: int = 0
     _reader: backend.Reader = field(default_factory=backend.Reader, repr=False)
 
     def given(self, batches: Batches) -> Any:
@@ -283,9 +289,11 @@ class LoopData:
         Where the key of an epoch is given they are trained on: augmented, mixed and weighed.
         """
         prepare, mix = self.preparing(key)
-        weights = None if key is None else self.weights
+        weights, places = None if key is None else self.weights, rows
         given = self.images, self.targets, rows, batch_size, self.scaling, first, prepare, weights
-        return Batches(*given, mix)
+        if key is not None and self.n_views:
+            places = in_views(rows, key, len(self.targets), self.n_views)
+        return Batches(*given, mix, places)
 
     def preparing(self, key: np.ndarray | None = None) -> tuple[Prepare | None, Mix | None]:
         """Returns what prepares batches and what mixes them; of an epoch that is trained on by its key."""
@@ -295,6 +303,11 @@ class LoopData:
         if key is None:
             return how.of_held_out, None
         return how.of_epoch(key), how.mix_of_epoch(key, self.class_weight)
+
+
+def in_views(rows: np.ndarray, key: np.ndarray, n_samples: int, n_views: int) -> np.ndarray:
+    """Returns which images some rows take in an epoch, by its key: those of one of each sample's views."""
+    return rows + n_samples * drawn_views(key, n_samples, n_views)[rows]
 
 
 @lru_cache(maxsize=8)

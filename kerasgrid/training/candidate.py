@@ -50,6 +50,12 @@ PRESCALED_BYTES = 256 * 2**20
 """Samples that are smaller as float32 are scaled once a job, and others batch by batch."""
 N_AHEAD: int | None = 2
 """Batches that are read ahead then."""
+_SAME_FOR_ALL = (
+    keras.initializers.Constant,
+    keras.initializers.Identity,
+    keras.initializers.Ones,
+    keras.initializers.Zeros,
+)
 
 
 @dataclass
@@ -113,11 +119,15 @@ class Candidate:
         recipe: The search's, or an estimator's.
         route: Its parameters, each where it goes.
         data: All samples.
+        whole: The candidate that this is the rest of; None where it is the whole.
+        outputs: The key of what the frozen part of that gives, which are its samples; None for others.
     """
 
     recipe: Recipe
     route: Route
     data: Dataset
+    whole: Candidate | None = None
+    outputs: str | None = None
 
     @classmethod
     def of(cls, recipe: Recipe, params: Mapping[str, Any], data: Dataset | None = None) -> Candidate:
@@ -125,6 +135,26 @@ class Candidate:
         if data is None:
             data = map_samples(Path(recipe.data_folder), recipe.source)
         return cls(recipe, recipe.route(params), data)
+
+    def on_outputs(self, data: Dataset, key: str | None = None) -> Candidate:
+        """Returns the rest of this candidate, on what its frozen part gives of its samples, and their views.
+
+        Args:
+            data: These samples, with the part's outputs in the place of images.
+            key: Of these.
+        """
+        recipe = replace(self.recipe, scale=None, standardize=False, normalize=None)
+        return Candidate(recipe, replace(self.route, augment=None), data, self, key)
+
+    @property
+    def net(self) -> Candidate:
+        """The whole candidate, of what is kept and asked."""
+        return self.whole or self
+
+    @property
+    def n_views(self) -> int:
+        """How many views of each sample there are beside it, in which it is trained on."""
+        return len(self.data.images) // len(self.data) - 1
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -195,6 +225,12 @@ class Candidate:
             sets_weights=bool(found.files) or not all(untouched),
             is_pretrained=bool(found.files) or False in untouched,
             weights=tuple(found.files),
+            untouched={id(weight): is_own for weight, is_own in zip(model.weights, untouched, strict=True)},
+            drawn=frozenset(
+                id(weight)
+                for weight, is_own in zip(model.weights, untouched, strict=True)
+                if is_own is not False and _draws(made.initializers.get(id(weight)))
+            ),
         )
 
     def shown(self) -> Shown | None:
@@ -366,7 +402,8 @@ class Candidate:
                 images, scaling = scaling.center(images), Scaling()
         targets = self.targets(compiled, self.data.labels, learnt)
         weights = self._weights(rows[0])
-        return LoopData(images, targets, *rows, scaling, preparation, *weights, n_ahead)
+        given = images, targets, *rows, scaling, preparation, *weights, n_ahead
+        return LoopData(*given, n_views=self.n_views)
 
     def _weights(self, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Returns what each sample counts in training on some rows, (sample,), and what each class does.
@@ -420,6 +457,16 @@ def _precision(route: Route) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _draws(initializer: Any) -> bool:
+    """Tells whether an initializer may give each fit another value; so may one that is not known."""
+    if initializer is None:
+        return True
+    found = keras.initializers.get(initializer)
+    if isinstance(found, _SAME_FOR_ALL):
+        return False
+    return not isinstance(found, keras.initializers.Initializer) or found.get_config().get("seed") is None
 
 
 @lru_cache(maxsize=64)

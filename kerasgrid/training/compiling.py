@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -52,6 +52,10 @@ class Compiled:
         val: The share of training rows that such a fit holds back; None for none.
         shuffles: Whether an epoch has an order of its own; else it is that of the rows.
         weights: Files that its weights begin with.
+        untouched: Of each weight by its id, whether it has the value that its initializer gave it; None where
+            that is not known.
+        drawn: Ids of weights whose first values are not the same for every fit.
+        whole: The model that this is the rest of; None where it is the whole.
     """
 
     model: keras.Model
@@ -66,6 +70,14 @@ class Compiled:
     val: float | None = None
     shuffles: bool = True
     weights: tuple[WeightsFile, ...] = ()
+    untouched: Mapping[int, bool | None] = field(default_factory=dict)
+    drawn: frozenset[int] = frozenset()
+    whole: keras.Model | None = None
+
+    @property
+    def net(self) -> keras.Model:
+        """The whole model, which is kept and asked."""
+        return self.model if self.whole is None else self.whole
 
     @property
     def is_measured(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from kerasgrid.errors import brief
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.tasks import FinalTask, PredictTask
+from kerasgrid.jobs.tasks import FinalTask, OutputsTask, PredictTask
 from kerasgrid.machine import backend, cluster_environment, hidden, node, python_version, versions
 from kerasgrid.models.references import ModelReference
 from kerasgrid.records import Context, Pack
@@ -117,6 +117,14 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     from kerasgrid.training import job
 
     job.train_pack(recipe, pack, context)
+
+
+@_out_of_sight
+def compute_outputs(recipe: Recipe, task: OutputsTask, context: Context) -> None:
+    """Computes some of what a frozen part gives; see kerasgrid.training.rest."""
+    from kerasgrid.training import rest
+
+    rest.compute(recipe, task, context)
 
 
 @_out_of_sight

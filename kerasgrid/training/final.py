@@ -24,7 +24,7 @@ from kerasgrid.training.learning_rate import LearningRateReplay, check_stays
 from kerasgrid.training.learnt import Learnt
 from kerasgrid.training.loop import Stretch, adapt
 from kerasgrid.training.saving import load_kept, net_of, save_net, told_weights
-from kerasgrid.training.stages import Fit
+from kerasgrid.training.stages import Fit, Samples
 
 
 @without_messages()
@@ -50,15 +50,16 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
         compiled = candidate.compile()
         learnt = candidate.learnt(task.fold)
         center = learnt.center
-        samples = candidate.samples(compiled, (task.rows, None, task.rows[:0]), learnt)
+        samples = Samples((task.rows, None, task.rows[:0]), task.fold)
         if task.start is None:
             initialize(candidate, compiled, seed)
-            adapt(compiled.model, samples)
+            adapt(compiled.model, lambda: samples.of(candidate, compiled))
         else:
             check_stays(compiled.model)
             start = net_of(load_kept(task.start, candidate, compiled=False))
             compiled.model.set_weights(start.get_weights())
-            compiled = replace(compiled, sets_weights=True)
+            changed = frozenset(map(id, compiled.model.weights))
+            compiled = replace(compiled, sets_weights=True, drawn=changed)
         _try_saving(compiled.model, task, candidate, learnt, context)
         progress = Progress()
         fit = Fit(
@@ -75,7 +76,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
         )
         try:
             loop, is_done = fit.run()
-            if not is_done:
+            if loop is None or not is_done:
                 return
         except KeyError as error:
             if not str(error.args[0]).startswith("val_"):

@@ -20,7 +20,7 @@ from kerasgrid.models.keras_private import (
 )
 from kerasgrid.training.keyed import KEYED, MOST_DROPPED
 
-_PER_SAMPLE = frozenset(
+PER_SAMPLE = frozenset(
     """
     InputLayer Dense Flatten Reshape Permute RepeatVector Activation ReLU LeakyReLU PReLU ELU Softmax
     Identity Embedding Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D
@@ -88,11 +88,12 @@ def check_model(model: keras.Model, n_inputs: int = 1) -> None:
         _check_layer(layer)
     for part in (model, *layers):
         for operation in getattr(part, "operations", ()):
-            if not isinstance(operation, keras.layers.Layer) and not _keeps_samples_apart(operation):
+            if not isinstance(operation, keras.layers.Layer) and not keeps_samples_apart(operation):
                 raise UnfusibleError(f"the operation {operation.name} between layers may mix samples")
 
 
-def _keeps_samples_apart(operation: Any) -> bool:
+def keeps_samples_apart(operation: Any) -> bool:
+    """Tells whether an operation between layers is known to treat each sample by itself."""
     kind = type(operation)
     if not is_of_keras(kind):
         return False
@@ -117,7 +118,7 @@ def _keeps_first_axis(equation: str) -> bool:
 def _check_layer(layer: keras.layers.Layer) -> None:
     kind = type(layer)
     is_given = kind is keras.layers.Normalization and layer.input_mean is not None  # and not learnt of rows
-    if not is_of_keras(kind) or not (kind in KEYED or kind.__name__ in _PER_SAMPLE or is_given):
+    if not is_of_keras(kind) or not (kind in KEYED or kind.__name__ in PER_SAMPLE or is_given):
         raise UnfusibleError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
     if kind is not keras.layers.GaussianDropout and getattr(layer, "rate", 0.0) > MOST_DROPPED:
         raise UnfusibleError(f"the layer {layer.name} drops more than 255 of 256")

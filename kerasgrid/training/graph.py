@@ -21,6 +21,7 @@ from kerasgrid.records import Graph, Inputs
 from kerasgrid.training import backend
 from kerasgrid.training.candidate import recorded, seeded
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.frozen import WholeError, split
 from kerasgrid.training.fusible import (
     ELEMENTWISE,
     OPTIMIZER_NUMBERS,
@@ -124,6 +125,8 @@ class Lifted:
         counted: Gives the targets that metrics take of those that the loss does.
         slots: Where the numbers go while a program is traced.
         initializers: Of each variable of the model, in the order of `model.variables`.
+        places: Of each, likewise, by which its first value is drawn: its place in what follows a frozen part,
+            where there is one, so that the whole net begins as the rest by itself does.
         is_flat: Whether the optimizer's step treats each weight by itself.
         has_own_parts: Whether an initializer, regularizer, constraint or activation is the user's own, whose
             code may be another one where the key is the same.
@@ -139,6 +142,7 @@ class Lifted:
     counted: Callable[[Any], Any]
     slots: list[Place]
     initializers: list[Any]
+    places: list[int]
     is_flat: bool
     has_own_parts: bool
 
@@ -195,7 +199,7 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any], inputs: Inputs | None) ->
     for slot in slots:
         slot.put(_BLOT)
     about = {
-        "model": _unnamed(clone),
+        "model": unnamed(clone),
         "optimizer": [
             type(optimizer).__name__,
             _without(optimizer.get_config(), "name", "learning_rate" if rate is not None else ""),
@@ -237,9 +241,19 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any], inputs: Inputs | None) ->
         compiled.counted,
         slots,
         initializers,
+        _places(compiled),
         is_flat,
         own,
     )
+
+
+def _places(compiled: Compiled) -> list[int]:
+    try:
+        rest = split(compiled.model, compiled.drawn).rest
+    except WholeError:
+        rest = compiled.model
+    places = {id(weight): place for place, weight in enumerate(rest.weights)}
+    return [places.get(id(weight), place) for place, weight in enumerate(compiled.model.weights)]
 
 
 def _has_own_parts(clone: keras.Model, initializers: list[Any]) -> bool:
@@ -354,7 +368,7 @@ def _without(config: dict, *names: str) -> dict:
     return {name: value for name, value in config.items() if name not in names}
 
 
-def _unnamed(model: keras.Model) -> Any:
+def unnamed(model: keras.Model) -> Any:
     """Returns a model's config with its layers' names, which count up in a process, by their places."""
     names = {model.name: "model"}
     for place, layer in enumerate(layers_within(model)):
@@ -389,8 +403,8 @@ def initial_weights(lifted: Lifted, seed: int) -> list[Any]:
     """
     return [
         _first_value(initializer, (seed * 1_000_003 + place * 7919) % (2**31 - 1), variable)
-        for place, (initializer, variable) in enumerate(
-            zip(lifted.initializers, lifted.model.variables, strict=True)
+        for place, initializer, variable in zip(
+            lifted.places, lifted.initializers, lifted.model.variables, strict=True
         )
     ]
 

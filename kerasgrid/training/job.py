@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import keras
@@ -18,14 +18,16 @@ from kerasgrid.training import packs
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.frozen import WholeError
 from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import Loop, adapt
 from kerasgrid.training.memory import told_what_fits
+from kerasgrid.training.rest import Rest
 from kerasgrid.training.saving import keep_model, keep_weights
 from kerasgrid.training.scoring import failure, is_out_of_memory, keep_trained, score, value_of
-from kerasgrid.training.stages import Fit
+from kerasgrid.training.stages import Fit, Samples
 
 
 @contextmanager
@@ -104,8 +106,8 @@ def train_job(
         compiled = candidate.compile()
         initialize(candidate, compiled, seed)
         rows = (*candidate.rows(fold, compiled.val), fold.test)
-        samples = candidate.samples(compiled, rows, candidate.learnt(fold))
-        adapt(compiled.model, samples)
+        samples = Samples(rows, fold)
+        adapt(compiled.model, lambda: samples.of(candidate, compiled))
         route = candidate.route
         fit = Fit(
             job=job,
@@ -113,7 +115,7 @@ def train_job(
             candidate=candidate,
             compiled=compiled,
             samples=samples,
-            callbacks=lambda own, part, stretch: own.callbacks(part, samples.train),
+            callbacks=lambda own, part, stretch: own.callbacks(part, rows[0]),
             epochs=[stage.epochs for stage in route.stages] or [route.epochs],
             context=context,
             checkpoint_path=recipe.paths.checkpoint(*job.id),
@@ -121,24 +123,32 @@ def train_job(
             until=until,
         )
         loop, is_done = fit.run()
+        if loop is None:
+            return
         if is_done:
             record = _score(loop)
             if recipe.keeps_weights:
                 with loop.statistics():
-                    keep_weights(candidate, job, compiled.model.get_weights())
+                    keep_weights(candidate, job, compiled.net.get_weights())
             if recipe.keeps_model(route, until):
                 with loop.statistics():
-                    keep_model(candidate, job, lambda: compiled.model, context)
+                    keep_model(candidate, job, lambda: compiled.net, context)
             context.emit(record)
         elif loop.waits:
             context.emit(RungRecord(_score(loop)))
 
 
 def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
-    """Gives a model the first weights that a pack would give it, if a program could train it."""
+    """Gives a model the first weights that a pack would give it, if a program could train it.
+
+    Where it could train the rest of a net alone, that has its first weights, in the whole too.
+    """
     try:
         weights = initial_weights(lift(compiled, candidate.sample(compiled), candidate.data.inputs), seed)
     except UnfusibleError:
+        with suppress(WholeError):
+            rest = Rest.at_first(candidate, compiled)
+            initialize(*rest.blank, seed)
         return
     for variable, value in zip(compiled.model.weights, weights, strict=True):
         variable.assign(value)
@@ -165,7 +175,7 @@ def _score(loop: Loop) -> FoldRecord:
         history=loop.progress.history,
         fit_time=loop.progress.fit_time,
         best_epoch=loop.best_epoch,
-        n_parameters=loop.model.count_params(),
+        n_parameters=loop.compiled.net.count_params(),
         stages=tuple(loop.progress.stages) if candidate.route.stages else None,
         dead=find_reason(
             loop.callbacks, record.dead, epochs - loop.stretch.first, restored_epoch(loop.callbacks)

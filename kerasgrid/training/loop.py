@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from kerasgrid.training import checkpoint
 from kerasgrid.training.batches import LoopData
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.frozen import is_fresh
 from kerasgrid.training.learning_rate import rate_of
 from kerasgrid.training.moving import Counted
 
@@ -383,7 +384,7 @@ class _Bridge(keras.callbacks.Callback):
             self.loop.save_if_due(step)
 
 
-def adapt(model: keras.Model, samples: LoopData) -> None:
+def adapt(model: keras.Model, samples: Callable[[], LoopData]) -> None:
     """Adapts each `keras.layers.Normalization` that has neither values of its own nor been adapted.
 
     The training rows are read in batches, not augmented, and go through the layers before it as in
@@ -391,17 +392,18 @@ def adapt(model: keras.Model, samples: LoopData) -> None:
 
     Args:
         model: Built.
-        samples: Whose `train` rows are looked at.
+        samples: Gives those whose `train` rows are looked at.
     """
-    _adapt(model, samples, ())
+    if any(map(is_fresh, layers_within(model))):
+        _adapt(model, samples(), ())
 
 
 def _adapt(model: keras.Model, samples: LoopData, outer: Sequence[keras.Model]) -> None:
     """Adapts the layers of a model; `outer` gives, one after the other, what comes to its inputs."""
     for layer in model.layers if getattr(model, "inputs", None) else ():
-        if _is_fresh(layer):
+        if is_fresh(layer):
             _learn(layer, _batches(samples, [*outer, _before(model, layer)]))
-        elif getattr(layer, "inputs", None) and any(map(_is_fresh, layers_within(layer))):
+        elif getattr(layer, "inputs", None) and any(map(is_fresh, layers_within(layer))):
             _adapt(layer, samples, [*outer, _before(model, layer)])
 
 
@@ -417,13 +419,6 @@ def _learn(layer: keras.layers.Normalization, batches: Iterable[np.ndarray]) -> 
     layer.adapt_mean.assign(mean.reshape(shape))
     layer.adapt_variance.assign(variance.reshape(shape))
     layer.finalize_state()
-
-
-def _is_fresh(layer: keras.Layer) -> bool:
-    if not isinstance(layer, keras.layers.Normalization) or layer.input_mean is not None:
-        return False
-    mean, variance = map(keras.ops.convert_to_numpy, (layer.adapt_mean, layer.adapt_variance))
-    return bool((mean == 0).all() and (variance == 1).all())
 
 
 def _before(model: keras.Model, layer: keras.Layer) -> keras.Model:

@@ -13,6 +13,7 @@ import numpy as np
 
 from kerasgrid.records import Graph, Job
 from kerasgrid.training import checkpoint
+from kerasgrid.training.batches import in_views
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.learning_rate import SeenOptimizer
 from kerasgrid.training.program import Program
@@ -64,6 +65,8 @@ class Member:
         train: Rows to train on.
         val: Rows of the inner split; None for none.
         test: Held-out rows.
+        views: How many samples there are, and how many views of each, in which it is trained on; 0 of the
+            last for none.
         state: Between epochs, on the host.
         first: BatchNormalization's moving statistics before the first step.
         fit_time: Seconds of training.
@@ -80,6 +83,7 @@ class Member:
     train: np.ndarray
     val: np.ndarray | None
     test: np.ndarray
+    views: tuple[int, int] = (0, 0)
     state: Any = None
     first: Any = None
     fit_time: float = 0.0
@@ -100,9 +104,15 @@ class Member:
             callback.set_model(self.stand)
             callback.on_train_begin()
 
-    def places(self, rows: np.ndarray) -> np.ndarray:
-        """Returns (row, 2) int32, where a program has the images and the targets of some rows."""
-        return (rows[:, None] + self.blocks).astype(np.int32)
+    def places(self, rows: np.ndarray, key: np.ndarray | None = None) -> np.ndarray:
+        """Returns (row, 2) int32, where a program has the images and the targets of some rows.
+
+        Args:
+            rows: Which.
+            key: Of an epoch that is trained on, (2,) int32, by which views of samples are drawn.
+        """
+        images = rows if key is None or not self.views[1] else in_views(rows, key, *self.views)
+        return (np.stack([images, rows], axis=1) + self.blocks).astype(np.int32)
 
     @property
     def fixed(self) -> dict[str, Any]:

@@ -24,10 +24,12 @@ from kerasgrid.training.batches import Scaling
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.feeding import PIECES, Feed, Schedule, Stored, room_bytes
+from kerasgrid.training.frozen import WholeError
 from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import lift
 from kerasgrid.training.member import Member
 from kerasgrid.training.program import Program
+from kerasgrid.training.rest import Rest, forget_latest
 from kerasgrid.training.scoring import failure, is_out_of_memory
 from kerasgrid.training.wave import Wave
 
@@ -62,6 +64,14 @@ class FallBackError(Exception):
         super().__init__(
             f"{runs[0][0].trial.params}: no program can train it ({reason}); Keras's own fit does."
         )
+
+
+class OtherOutputsError(Exception):
+    """What the frozen part of a net gives is not what the plan knows of."""
+
+
+class StoppedError(Exception):
+    """A wave was asked to stop before it began."""
 
 
 def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
@@ -100,6 +110,7 @@ def train(recipe: Recipe, pack: Pack, context: Context) -> None:
         StorageError, ChangedError: As `train_pack` of kerasgrid.training.job.
         FallBackError: Names the runs that no program could train; the others have ended or were stopped.
     """
+    forget_latest()
     waves = pack.waves
     fallen: list[FallBackError] = []
     has_trained = False
@@ -108,6 +119,8 @@ def train(recipe: Recipe, pack: Pack, context: Context) -> None:
         try:
             _train_wave(recipe, pack, wave, context)
             has_trained = True
+        except StoppedError:
+            return
         except FallBackError as error:
             fallen.append(error)
             if not (error.of_memory or has_trained):  # the others' program is the same
@@ -139,7 +152,7 @@ def _train_wave(
     if problem is None:
         return
     error, left = problem.error, problem.left
-    if is_out_of_memory(error) and _gives_way(recipe, left[0][-1]):
+    if is_out_of_memory(error) and _gives_way(recipe, left[0][-1], pack.outputs):
         _train_wave(recipe, pack, left, context, is_part=is_part)
     elif is_out_of_memory(error) and len(left) > 1:
         forget()
@@ -186,7 +199,7 @@ def _try_wave(
         wave.most = most
         wave.run()
         return None
-    except (StorageError, ChangedError):
+    except (StorageError, ChangedError, StoppedError):
         raise
     except Exception as error:
         # Its frames hold the program and all that is on the device.
@@ -197,14 +210,19 @@ def _try_wave(
     return _Problem(failed, left, wave is not None and wave.has_measured)
 
 
-def _gives_way(recipe: Recipe, job: Job) -> bool:
+def _gives_way(recipe: Recipe, job: Job, outputs: str | None) -> bool:
     """Lets the samples that are on the device be fed in pieces from here on.
+
+    Args:
+        outputs: The key of a frozen part's that these are; None for others.
 
     Returns:
         Whether they will be: not where they are already, or took little.
     """
     contents = sample_digests(Path(recipe.data_folder))
     candidate = Candidate.of(recipe, job.trial.params, _dataset(recipe.data_folder, recipe.source, contents))
+    if outputs is not None:
+        candidate = candidate.on_outputs(_outputs[outputs], outputs)
     if _is_fed(candidate, contents):
         return False
     forget()
@@ -224,9 +242,17 @@ def forget() -> bool:
 
 
 def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> Wave:
-    """Returns some runs of a pack, ready to be trained side by side."""
+    """Returns some runs of a pack, ready to be trained side by side.
+
+    Raises:
+        OtherOutputsError: What their frozen part gives is not what the plan knows of.
+        StoppedError: It was asked to stop while that was completed.
+    """
     data = _dataset(recipe.data_folder, recipe.source, sample_digests(Path(recipe.data_folder)))
     candidates = [[Candidate.of(recipe, job.trial.params, data) for job in run] for run in runs]
+    if pack.outputs is not None:
+        outputs = _on_outputs(candidates[0][0], pack.outputs, context)
+        candidates = [[one.on_outputs(outputs, pack.outputs) for one in own] for own in candidates]
     first = candidates[0][0]
     program, compiled = _program(first, pack.key)
     members = []
@@ -247,6 +273,7 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
                 train=rows,
                 val=val,
                 test=fold.test,
+                views=(len(data), candidate.n_views),
             )
         )
     return Wave(
@@ -290,7 +317,9 @@ def _make_program(
     keras.backend.clear_session()  # names count up in a process, and callbacks and objectives look for names
     recipe, route = candidate.recipe, candidate.route
     with seeded(graph_seed(recipe.seed)):
-        compiled = candidate.compile()
+        compiled = candidate.net.compile()
+        if candidate.whole is not None:
+            compiled = Rest.of(candidate.whole, compiled).compiled
         lifted = lift(compiled, candidate.sample(compiled), candidate.data.inputs)
     images, divisor = _images_of(candidate, contents)
     targets, counts = _targets_on_device(candidate, contents, compiled)
@@ -306,6 +335,28 @@ def _make_program(
         halts="terminate_on_nan" in route.callbacks,
     )
     return made, compiled
+
+
+_outputs: dict[str, Dataset] = {}
+"""Samples of the last rest of a net, by the key of its frozen part's outputs."""
+
+
+def _on_outputs(candidate: Candidate, key: str, context: Context) -> Dataset:
+    """Returns the samples of the rest of a candidate's net, which are completed."""
+    if key not in _outputs:
+        with seeded(graph_seed(candidate.recipe.seed)):
+            try:
+                rest = Rest.of(candidate, candidate.compile())
+                is_same = rest.outputs.key == key
+            except WholeError:
+                is_same = False
+        if not is_same:
+            raise OtherOutputsError("what its frozen part gives is not the same in each fit")
+        if not rest.complete(context):
+            raise StoppedError
+        _outputs.clear()
+        _outputs[key] = rest.candidate.data
+    return _outputs[key]
 
 
 @lru_cache(maxsize=1)
@@ -340,6 +391,8 @@ def _is_fed(candidate: Candidate, contents: tuple[str, ...]) -> bool:
 
 def _identity(candidate: Candidate, contents: tuple[str, ...]) -> tuple[Any, ...]:
     """Returns what images are, as programs take them."""
+    if candidate.outputs is not None:
+        return (candidate.outputs,)
     if candidate.data.table is not None:
         return contents[-1], candidate.recipe.takes_codes, *_folds_of(candidate)
     return contents[0], candidate.recipe.scale
@@ -451,7 +504,7 @@ def _seconds_of(recipe: Recipe, pack: Pack, width: int, context: Context) -> flo
             raise
         error.__traceback__ = None  # as in `_try_wave`
         failed = error
-    if not _gives_way(recipe, pack.runs[0][-1]):
+    if not _gives_way(recipe, pack.runs[0][-1], pack.outputs):
         raise failed
     return _seconds(recipe, pack, width, context)
 

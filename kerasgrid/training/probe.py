@@ -19,12 +19,14 @@ from kerasgrid.models.hyperparameters import declared
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference
 from kerasgrid.models.source import users_line
-from kerasgrid.records import Context, ProbeRecord, WeightsFile
+from kerasgrid.records import Context, Frozen, ProbeRecord, WeightsFile
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Batches
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.frozen import WholeError
 from kerasgrid.training.moving import greatest_momentum
+from kerasgrid.training.rest import Rest
 from kerasgrid.training.scoring import function_of, metric_of
 from kerasgrid.wording import shown_path
 
@@ -43,6 +45,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     data = map_samples(Path(recipe.data_folder), recipe.source)
     n_parameters, error, graph, scales, momentum, pieces = None, None, None, None, None, None
     weights: tuple[WeightsFile, ...] = ()
+    frozen, why_whole = None, None
     try:
         candidate = Candidate.of(recipe, params, data)
         compiled = candidate.compile()
@@ -59,14 +62,23 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         if recipe.packs:
             graph = packs.graph_of(candidate, compiled)
             pieces = packs.pieces_of(candidate) if graph.key is not None else None
+        frozen, why_whole = _frozen(candidate, compiled)
         if not compiled.is_pretrained:  # else it has an input of its own
             scales = scales_input(compiled.model, candidate.form)
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:
         keras.backend.clear_session()
-    built = n_parameters, error, device(), graph, scales, momentum, pieces, weights
+    built = n_parameters, error, device(), graph, scales, momentum, pieces, weights, frozen, why_whole
     context.emit(ProbeRecord(dict(params), *built))
+
+
+def _frozen(candidate: Candidate, compiled: Compiled) -> tuple[Frozen | None, str | None]:
+    """Returns the frozen part of a candidate's net, or why there is none that it begins with."""
+    try:
+        return Rest.at_first(candidate, compiled).about(packs.graph_of), None
+    except WholeError as error:
+        return None, str(error) or None
 
 
 def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:

@@ -34,6 +34,7 @@ from kerasgrid.training.augmentation import normalize
 from kerasgrid.training.batches import Scaling
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.learnt import Learnt
+from kerasgrid.training.rest import Rest
 
 STORED = "stored_values"
 """The input of a saved model with layers for what is done to stored values, by which it is known that it has
@@ -173,6 +174,7 @@ def keep_model(candidate: Candidate, job: Job, make: Callable[[], keras.Model], 
         ChangedError: The model function's source changed since the search began.
     """
     try:
+        candidate = candidate.net
         learnt = candidate.learnt(candidate.folds[job.fold])
         reason = save_net(make(), candidate.recipe.paths.model(*job.id), candidate, learnt)
         if reason is None:
@@ -313,9 +315,13 @@ def own_model(candidate: Candidate, weights: Sequence[np.ndarray]) -> keras.Mode
 
     Args:
         candidate: The job's.
-        weights: The values of the model's weights.
+        weights: The values of the model's weights; of the rest of a net, the rest's.
     """
     with seeded(graph_seed(candidate.recipe.seed), with_backend=False):
+        if candidate.whole is not None:
+            compiled = Rest.of(candidate.whole, candidate.whole.compile()).compiled
+            compiled.model.set_weights(weights)
+            return compiled.net
         model = candidate.build()
         if not model.built:
             model(samples_of(candidate.form, lambda shape: np.zeros((1, *shape), np.float32)))

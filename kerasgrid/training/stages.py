@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kerasgrid.config.stages import Stage
-from kerasgrid.models.freezing import rates_kept, train_only
+from kerasgrid.models.freezing import chosen_layers, rates_kept, train_only
 from kerasgrid.models.keras_private import schedule_of
-from kerasgrid.records import Context, Job
+from kerasgrid.records import Context, Fold, Job
 from kerasgrid.training.batches import LoopData
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.checkpoint import Progress
@@ -19,8 +20,31 @@ from kerasgrid.training.compiling import Compiled, FreshOptimizer
 from kerasgrid.training.learning_rate import LearningRateSchedule, rate_of
 from kerasgrid.training.loop import Loop, Stretch, read_checkpoint
 from kerasgrid.training.moving import Counted
+from kerasgrid.training.rest import on_outputs
 
 MakeCallbacks = Callable[[Candidate, Compiled, Stretch], list[keras.callbacks.Callback]]
+
+
+@dataclass
+class Samples:
+    """What a fit trains and measures on, as each of its stretches takes it.
+
+    Attributes:
+        rows: To train on, of the inner split, and held out.
+        fold: By whose training rows images are scaled.
+    """
+
+    rows: tuple[np.ndarray, np.ndarray | None, np.ndarray]
+    fold: Fold
+    _made: dict[str | None, LoopData] = field(default_factory=dict)
+
+    def of(self, candidate: Candidate, compiled: Compiled) -> LoopData:
+        """Returns the samples of a candidate, or of the rest of one; the last ones are kept."""
+        if candidate.outputs not in self._made:
+            self._made.clear()
+            own = candidate.learnt(self.fold)
+            self._made[candidate.outputs] = candidate.samples(compiled, self.rows, own)
+        return self._made[candidate.outputs]
 
 
 @dataclass(frozen=True)
@@ -32,7 +56,7 @@ class Fit:
         owner: The hash of the candidate's params, kept in checkpoints.
         candidate: Its candidate.
         compiled: Its whole model, with its first weights.
-        samples: The data.
+        samples: Its rows.
         callbacks: Makes the callbacks of a stretch.
         epochs: To train at most; of each stage, where there are stages.
         context: Is told of epochs, checkpoints and a stop.
@@ -45,7 +69,7 @@ class Fit:
     owner: str
     candidate: Candidate
     compiled: Compiled
-    samples: LoopData
+    samples: Samples
     callbacks: MakeCallbacks
     epochs: Sequence[int]
     context: Context
@@ -53,12 +77,12 @@ class Fit:
     progress: Progress
     until: int | None = None
 
-    def run(self) -> tuple[Loop, bool]:
+    def run(self) -> tuple[Loop | None, bool]:
         """Trains from where its checkpoint stands, or from the beginning.
 
         Returns:
             The loop of the last stretch that was trained, and whether the fit is done: else it waits, or was
-            stopped.
+            stopped. No loop where that was before one began.
 
         Raises:
             TrialError: As `Loop.run`.
@@ -75,24 +99,29 @@ class Fit:
                 place, candidate, compiled = len(self.progress.stages), self.candidate, self.compiled
                 stretch = self._stretch(place)
                 if fresh is not None:
+                    compiled = replace(compiled, drawn=compiled.drawn | _trained(model, stages[:place]))
                     train_only(model, stages[place].trainable)
                     ended_with = rate_of(model.optimizer)
                     fresh.compile(compiled, _rate(stages, place))
                     candidate = _over(candidate, _going_on(stages, place))
                 # The graph of the stretch is known: its samples, its callbacks and its loop are made of it.
-                samples = self.samples
+                if (stretch.begins and stretch.ends) or not _keeps_weights(candidate):
+                    found = on_outputs(candidate, compiled, self.context)
+                    if found is None:
+                        return before, False
+                    candidate, compiled = found
                 if stretch.begins or before is None:
                     callbacks = self.callbacks(candidate, compiled, stretch)
                 else:
                     callbacks = before.callbacks
-                    _take_on(callbacks, model, stages[place], ended_with)
+                    _take_on(callbacks, compiled.model, stages[place], ended_with)
                 loop = Loop(
                     job=self.job,
                     owner=self.owner,
                     candidate=candidate,
                     compiled=compiled,
                     callbacks=callbacks,
-                    samples=samples,
+                    samples=self.samples.of(candidate, compiled),
                     stretch=stretch,
                     context=self.context,
                     checkpoint_path=self.checkpoint_path,
@@ -124,6 +153,21 @@ class Fit:
             begins=place == together.start,
             ends=place == together.stop - 1,
         )
+
+
+def _keeps_weights(candidate: Candidate) -> bool:
+    """Tells whether a callback may keep weights, which are another stage's where it goes on in that."""
+    stopping = candidate.route.callbacks.get("early_stopping", {})
+    return bool(stopping.get("restore_best_weights") or candidate.route.own_callbacks)
+
+
+def _trained(model: keras.Model, stages: Sequence[Stage]) -> set[int]:
+    """Returns the ids of the weights that some stages train, moving statistics among them."""
+    found: set[int] = set()
+    for stage in stages:
+        layers = chosen_layers(model, stage.trainable)
+        found.update(id(weight) for layer in layers for weight in layer.weights)
+    return found
 
 
 def _going_on(stages: Sequence[Stage], place: int) -> range:

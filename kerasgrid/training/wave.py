@@ -257,8 +257,9 @@ class Wave:
     def _batches_of(self, member: Member) -> dict[str, Any]:
         where = self.recipe.seed, self._drawn(member), self.epoch
         order = member.train[data_order(*where, len(member.train))]
-        full, ragged = self.program.schedule.pad(member.places(order))
-        how = {"scaling": member.scaling, "strengths": member.strengths, "key": augment_key(*where)}
+        key = augment_key(*where)
+        full, ragged = self.program.schedule.pad(member.places(order, key))
+        how = {"scaling": member.scaling, "strengths": member.strengths, "key": key}
         return {"full": full, "ragged": ragged, "how": how}
 
     def _of_batches(self, makers: Sequence[Callable[[], Any]]) -> Any:
@@ -386,7 +387,8 @@ class Wave:
         measured = self.program.measured(member.state, member.first, member.is_debiased)
         weights = self.program.variables(measured)
         if self.recipe.keeps_weights:
-            keep_weights(candidate, job, weights)
+            is_whole = candidate.whole is None
+            keep_weights(candidate, job, weights if is_whole else own_model(candidate, weights).get_weights())
         if keeps_model:
             keep_model(candidate, job, lambda: own_model(candidate, weights), self.context)
 
@@ -428,7 +430,7 @@ class Wave:
             history={name: list(values) for name, values in member.history.items()},
             fit_time=member.fit_time,
             best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
-            n_parameters=self.program.lifted.model.count_params(),
+            n_parameters=self.compiled.net.count_params(),
             dead=find_reason(member.callbacks, record.dead, min(epochs, self.epoch), restored),
         )
 

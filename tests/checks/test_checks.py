@@ -216,7 +216,7 @@ def refusal(folder, text, *overrides):
         (
             "space: {training.stop: [true]}",
             "space.training.stop: 'stop' is no setting of training. Did you mean 'stop_dead'? Known: "
-            "accumulate, batch_norm, class_weight, jit, labels, precision, stop_dead.",
+            "accumulate, batch_norm, class_weight, frozen, jit, labels, precision, stop_dead.",
         ),
         (
             "params: {optimizer.gradient_accumulation_steps: 2}\ntraining: {accumulate: 4}",

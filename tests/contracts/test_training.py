@@ -154,6 +154,18 @@ def net_of_inputs(input_shapes, n_classes):
     return keras.Model([image, facts, place], layers.Dense(n_classes, activation="softmax")(x))
 
 
+def half_frozen(input_shape, n_classes):
+    """Returns a net of which two frozen parts, the same for every fit, give what the rest takes."""
+    layers, image = keras.layers, keras.Input(input_shape)
+    both = []
+    for seed in (1, 2):
+        drawn = keras.initializers.GlorotUniform(seed)
+        x = layers.Conv2D(4, 3, kernel_initializer=drawn, activation="relu", trainable=False)(image)
+        x = layers.Flatten()(layers.BatchNormalization(trainable=False)(x))
+        both.append(layers.Dense(8, activation="relu")(x))
+    return keras.Model(image, layers.Dense(n_classes, activation="softmax")(layers.add(both)))
+
+
 CASES = {
     "schedules": Case(
         [
@@ -311,6 +323,18 @@ CASES = {
             "attention, and images resized": {"backbone": "vit", "resize": 12},
         }.items()
     },
+    "a frozen part, computed once of views": Case(
+        [{"learning_rate": 0.125}, {"learning_rate": 0.03125}],
+        {
+            "model": half_frozen,
+            "search": VAL,
+            "params": None,
+            "augment": {"rotation_range": 15, "views": 2, "samplewise_center": True},
+        },
+        cuts=(4,),
+        plain_cuts=(5,),
+        in_pieces=True,
+    ),
     "several inputs": Case(
         [{"learning_rate": 0.125}, {"learning_rate": 0.03125}],
         {"model": net_of_inputs, "search": VAL, "params": None},

@@ -23,7 +23,7 @@ from kerasgrid.training.candidate import recorded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.fusible import (
     _ELEMENT_BY_ELEMENT,
-    _PER_SAMPLE,
+    PER_SAMPLE,
     UnfusibleError,
     _keeps_first_axis,
 )
@@ -326,7 +326,7 @@ OF_TWO = {"Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multipl
 
 def every_layer(inputs):
     """Yields what each layer that a program knows makes of pixels, of those that the installed Keras has."""
-    known = _PER_SAMPLE | {kind.__name__ for kind in KEYED}
+    known = PER_SAMPLE | {kind.__name__ for kind in KEYED}
     for name in sorted(known - {"InputLayer", "Functional", "Sequential"}):
         stem, rank = re.sub(r"\dD", "", name), (re.findall(r"\dD", name) or ["2D"])[0]
         shape = {"RepeatVector": (64,), "GroupNormalization": (8, 4, 2)}.get(name, RANKS[rank])

@@ -1,0 +1,206 @@
+"""The frozen part of a net: the largest from its inputs on that training does not change.
+
+Its layers are not trainable and draw nothing, and its weights are the same for every fit. What it gives of a
+sample is the same in all epochs, folds and candidates then, and the rest of the net can be trained on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kerasgrid.keras_names import is_of_keras
+from kerasgrid.models.keras_private import layers_within, run_graph
+from kerasgrid.training.fusible import PER_SAMPLE, keeps_samples_apart
+
+_DRAW = ("rate", "stddev", "drop_path_rate")
+"""By which Keras's layers that draw say how much; nothing at 0."""
+_DRAWING = frozenset(
+    """
+    Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise GaussianDropout AlphaDropout
+    StochasticDepth
+    """.split()  # noqa: SIM905
+)
+_TAKEN = PER_SAMPLE | _DRAWING | {"BatchNormalization", "Normalization", "LayerScale"}
+"""Layers that may be part of it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A net that is cut in two; both parts share its layers.
+
+    Attributes:
+        part: The frozen part, from the net's inputs to what the rest takes.
+        rest: From that to the net's output.
+        last: The layer, or the model within, with which the part ends.
+    """
+
+    part: keras.Model
+    rest: keras.Model
+    last: str
+
+    @property
+    def layers(self) -> list[keras.Layer]:
+        """The part's layers that have weights."""
+        layers = layers_within(self.part)
+        return [layer for layer in layers if layer.weights and not _is_net(layer)]
+
+
+class WholeError(Exception):
+    """A net that is not cut; the message says what is in the way, and is empty where nothing is frozen."""
+
+
+def split(model: keras.Model, drawn: Collection[int] = ()) -> Split:
+    """Cuts a net behind its frozen part.
+
+    Args:
+        model: Any.
+        drawn: Ids of weights that are not the same for every fit.
+
+    Raises:
+        WholeError: It has none, or none that it begins with.
+    """
+    if not _is_net(model) or not model.built or not any(map(_is_frozen, layers_within(model))):
+        raise WholeError("")
+    try:
+        return _Cut(frozenset(drawn)).of(model)
+    except ValueError as error:  # of layers of one name in several models within
+        raise WholeError(f"Keras cannot cut it: {error}") from error
+
+
+def _is_frozen(layer: keras.Layer) -> bool:
+    """Tells whether a layer has weights, of which none is trained, and no choice of that."""
+    is_kept = not isinstance(layer, keras.layers.Normalization) and not layer.trainable
+    return is_kept and bool(layer.weights) and not layer.trainable_weights
+
+
+def _is_net(layer: Any) -> bool:
+    return type(layer).__name__ in {"Functional", "Sequential"} and is_of_keras(type(layer))
+
+
+class _Cut:
+    """Goes through a net's graph twice: to find what is frozen, and to build what is after it."""
+
+    def __init__(self, drawn: frozenset[int]) -> None:
+        self._drawn = drawn
+        self._fixed: dict[int, Any] = {}  # symbols that no training changes
+        self._taken: dict[int, Any] = {}  # those of them that what is trained takes
+        self._calls: list[Any] = []  # what each call gave that is fixed; `_WITHIN`, or None
+        self._reasons: list[str] = []
+        self._last = ""
+
+    def of(self, model: keras.Model) -> Split:
+        inputs = [keras.Input(own.shape[1:], dtype=own.dtype, name=own.name) for own in model.inputs]
+        self._fixed = {id(symbol): symbol for symbol in inputs}
+        outputs = keras.tree.flatten(run_graph(model, inputs, self._find))
+        if any(id(output) in self._fixed for output in outputs):
+            raise WholeError("nothing is trained of what it gives")
+        given = (
+            inputs[0]
+            if isinstance(model, keras.Sequential)
+            else keras.tree.pack_sequence_as(model.input, inputs)
+        )
+        part = keras.Model(given, [*self._taken.values()])
+        if not any(map(_is_frozen, layers_within(part))):
+            raise WholeError(self._reasons[0])
+        given = [
+            keras.Input(symbol.shape[1:], dtype=symbol.dtype, name=f"frozen_{place}")
+            for place, symbol in enumerate(self._taken.values())
+        ]
+        self._swapped = dict(zip(self._taken, given, strict=True))
+        self._left = iter(self._calls)
+        rest = run_graph(model, [self._of_rest(symbol) for symbol in inputs], self._call_rest)
+        return Split(
+            part, keras.Model(given[0] if len(given) == 1 else given, rest, name=model.name), self._last
+        )
+
+    def _find(self, operation: Any, args: tuple, kwargs: dict) -> Any:
+        symbols = [one for one in keras.tree.flatten((args, kwargs)) if isinstance(one, keras.KerasTensor)]
+        if all(id(symbol) in self._fixed for symbol in symbols):
+            reason = _why_not_fixed(operation, self._drawn)
+            if reason is None:
+                found = operation(*args, **kwargs)
+                self._fixed.update((id(symbol), symbol) for symbol in keras.tree.flatten(found))
+                self._calls.append(found)
+                if _has_name(operation):
+                    self._last = operation.name
+                return found
+            if _is_net(operation) and operation.built:
+                self._calls.append(_WITHIN)
+                return run_graph(operation, keras.tree.flatten(args[0]), self._find)
+            self._reasons.append(reason)
+        for symbol in symbols:
+            if id(symbol) in self._fixed:
+                self._taken.setdefault(id(symbol), symbol)
+        self._calls.append(None)
+        return operation(*args, **kwargs)
+
+    def _call_rest(self, operation: Any, args: tuple, kwargs: dict) -> Any:
+        found = next(self._left)
+        if found is _WITHIN:
+            return run_graph(operation, keras.tree.flatten(args[0]), self._call_rest)
+        if found is not None:
+            return keras.tree.map_structure(self._of_rest, found)
+        return operation(*args, **kwargs)
+
+    def _of_rest(self, symbol: Any) -> Any:
+        return self._swapped.get(id(symbol), symbol)
+
+
+_WITHIN = object()
+"""Stands for a model that is gone into."""
+
+
+def _has_name(operation: Any) -> bool:
+    return isinstance(operation, keras.Layer) and not isinstance(operation, keras.layers.InputLayer)
+
+
+def _why_not_fixed(operation: Any, drawn: frozenset[int]) -> str | None:
+    """Returns why training may change what an operation gives; None where it does not."""
+    if not isinstance(operation, keras.Layer):
+        is_known = keeps_samples_apart(operation)
+        return None if is_known else f"the operation {operation.name} between layers may mix samples"
+    parts: Iterable[keras.Layer] = (operation, *layers_within(operation))
+    for layer in parts:
+        if (reason := _why_layer_not_fixed(layer, drawn)) is not None:
+            return reason
+        for inner in getattr(layer, "operations", ()):
+            if not isinstance(inner, keras.Layer) and not keeps_samples_apart(inner):
+                return f"the operation {inner.name} between layers may mix samples"
+    return None
+
+
+def _why_layer_not_fixed(layer: keras.Layer, drawn: frozenset[int]) -> str | None:
+    kind, name = type(layer), layer.name
+    if layer.trainable_weights:
+        return f"the layer {name} is trained"
+    if not is_of_keras(kind) or kind.__name__ not in _TAKEN:
+        return f"the layer {name} ({kind.__name__}) may draw something or mix samples"
+    if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+        return f"the layer {name} keeps statistics of what is trained on"
+    if is_fresh(layer):
+        return f"the layer {name} learns mean and variance of each fold's training rows"
+    if any(_amount(layer, attribute) for attribute in _DRAW):
+        return f"the layer {name} ({kind.__name__}) draws in training"
+    if isinstance(layer, keras.layers.MultiHeadAttention) and layer.dropout:
+        return f"the layer {name} drops some of its attention in training"
+    if getattr(layer, "mask_zero", False) or layer.activity_regularizer is not None:
+        return f"the layer {name} masks what follows it, or has an activity regularizer"
+    if any(id(weight) in drawn for weight in layer.weights):
+        return f"the weights of the layer {name} are drawn anew for each fit: give it trained ones"
+    return None
+
+
+def _amount(layer: keras.Layer, attribute: str) -> bool:
+    return type(layer).__name__ in _DRAWING and bool(getattr(layer, attribute, 0.0))
+
+
+def is_fresh(layer: keras.Layer) -> bool:
+    """Tells whether a layer is a Normalization that has neither values of its own nor been adapted."""
+    if not isinstance(layer, keras.layers.Normalization) or layer.input_mean is not None:
+        return False
+    mean, variance = map(keras.ops.convert_to_numpy, (layer.adapt_mean, layer.adapt_variance))
+    return bool((mean == 0).all() and (variance == 1).all())

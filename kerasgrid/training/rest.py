@@ -1,0 +1,271 @@
+"""A candidate whose net's frozen part is computed once: the rest is trained on what that gives.
+
+The rest shares its layers with the whole net, so that the whole is trained when the rest is; and it is a
+candidate as others are, whose samples are the frozen part's outputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import keras
+import numpy as np
+
+from kerasgrid.data.outputs import BLOCK, Outputs
+from kerasgrid.io import digest
+from kerasgrid.jobs.frozen import outputs_of, why_not_kept
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.tasks import OutputsRecord, OutputsTask
+from kerasgrid.models.freezing import train_only
+from kerasgrid.models.keras_private import compile_like, layers_within
+from kerasgrid.records import Context, Frozen, Graph, Input, Inputs
+from kerasgrid.seeds import graph_seed, view_key
+from kerasgrid.training.batches import Batches
+from kerasgrid.training.candidate import Candidate, seeded
+from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.frozen import Split, WholeError, split
+from kerasgrid.training.graph import unnamed
+
+WRITTEN_S = 2.0
+"""Seconds of computing after which it is written to the disk."""
+_MOST_BYTES = 1 << 28
+"""Of what a layer gives of the samples that are computed at once."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A candidate's net, cut behind its frozen part.
+
+    Attributes:
+        whole: The candidate.
+        split: Its net's.
+        compiled: The rest, compiled as the whole was.
+    """
+
+    whole: Candidate
+    split: Split
+    compiled: Compiled
+
+    @classmethod
+    def at_first(cls, candidate: Candidate, compiled: Compiled) -> Rest:
+        """Cuts a candidate's net as it is trained at first, where that is in stages; as `of`."""
+        if candidate.route.stages:
+            train_only(compiled.model, candidate.route.stages[0].trainable)
+        return cls.of(candidate, compiled)
+
+    @classmethod
+    def of(cls, candidate: Candidate, compiled: Compiled) -> Rest:
+        """Cuts a candidate's net.
+
+        Args:
+            candidate: The candidate.
+            compiled: Its model, which has not been trained.
+
+        Raises:
+            WholeError: It is not cut; the message says why, and is empty where nothing is frozen.
+        """
+        cut = split(compiled.model, compiled.drawn)
+        if any(None in symbol.shape[1:] for symbol in cut.rest.inputs):
+            raise WholeError("what it gives of a sample is of no fixed size")
+        compile_like(cut.rest, compiled.model)
+        known = [compiled.untouched.get(id(weight)) for weight in cut.rest.weights]
+        own = replace(compiled, model=cut.rest, whole=compiled.model, sets_weights=not all(known))
+        return cls(candidate, cut, own)
+
+    def about(self, graph: Callable[[Candidate, Compiled], Graph]) -> Frozen:
+        """Returns what is told of the frozen part; `graph` gives the graph of the rest."""
+        return replace(self.frozen, graph=graph(*self.blank))
+
+    @property
+    def blank(self) -> tuple[Candidate, Compiled]:
+        """The rest as a candidate, on nothing but zeros, and its model."""
+        shape = len(self.whole.data), *self.frozen.shape
+        return self._on(np.broadcast_to(np.zeros((), np.float32), shape)), self.compiled
+
+    @cached_property
+    def frozen(self) -> Frozen:
+        """The frozen part, with no graph of the rest."""
+        part = self.split.part
+        hasher = hashlib.sha256()
+        for weight in part.weights:
+            hasher.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).view(np.uint8).data)
+        shapes = [tuple(symbol.shape[1:]) for symbol in self.split.rest.inputs]
+        shape = shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
+        key = digest([unnamed(part), hasher.hexdigest()])
+        return Frozen(key, self.split.last, len(self.split.layers), part.count_params(), shape, Graph(None))
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """What the part gives of all samples, as it is kept or is to be.
+
+        Raises:
+            WholeError: It is not the same in all epochs and folds, or there is no room for it.
+        """
+        about = self.whole.recipe, self.whole.route, self.whole.data
+        if (reason := why_not_kept(*about)) is not None:
+            raise WholeError(reason)
+        outputs = outputs_of(self.frozen, *about)
+        if (reason := outputs.why_no_room()) is not None:
+            raise WholeError(reason)
+        return outputs
+
+    @property
+    def candidate(self) -> Candidate:
+        """The rest as a candidate, on outputs that are there."""
+        return self._on(self.outputs.read(), self.outputs.key)
+
+    def _on(self, images: np.ndarray, key: str | None = None) -> Candidate:
+        """Returns the rest as a candidate on some outputs, (row, ...)."""
+        symbols, inputs = self.split.rest.inputs, None
+        if len(symbols) > 1:
+            inputs = Inputs(tuple(Input(tuple(s.shape[1:]) or (1,), _kept_as(s.dtype)) for s in symbols))
+        return self.whole.on_outputs(replace(self.whole.data, images=images, inputs=inputs), key)
+
+    # The pass
+
+    def complete(self, context: Context) -> bool:
+        """Computes what is missing, while no other process on this machine does.
+
+        Args:
+            context: Is told of what was computed.
+
+        Returns:
+            Whether all is there; else it was asked to stop.
+
+        Raises:
+            StorageError: The disk is full or cannot be written.
+        """
+        outputs = self.outputs
+        if not outputs.missing():
+            return True
+        with outputs.alone():
+            outputs.begin()
+            return self.fill(outputs.missing(), context)
+
+    def fill(self, blocks: Sequence[int], context: Context) -> bool:
+        """Computes blocks of the outputs, of which room is made, and keeps them; as `complete` does."""
+        made: list[np.ndarray] = []
+        first, began, left = -1, time.monotonic(), sum(len(self.outputs.block(place)[1]) for place in blocks)
+
+        def write() -> None:
+            nonlocal left
+            if made:
+                self.outputs.write(first, made)
+                n_rows = sum(map(len, made))
+                left -= n_rows
+                context.emit(OutputsRecord(self.outputs.key, n_rows, left))
+                made.clear()
+
+        for place in blocks:
+            if context.should_stop():
+                write()
+                return False
+            if made and (place != first + len(made) or time.monotonic() - began > WRITTEN_S):
+                write()
+                began = time.monotonic()
+            if not made:
+                first = place
+            made.append(self._block(place))
+        write()
+        return True
+
+    def _block(self, place: int) -> np.ndarray:
+        """Returns what the part gives of a block's samples, in the form in which it is kept."""
+        view, rows = self.outputs.block(place)
+        whole, n = self.whole, self._at_once
+        preparation = whole.preparation()
+        prepare = None
+        if preparation is not None:
+            seed = whole.recipe.seed
+            prepare = preparation.of_epoch(view_key(seed, view - 1)) if view else preparation.of_held_out
+        given = whole.data.images, whole.data.labels, np.arange(len(whole.data))
+        scaling = whole.scaling(whole.learnt(whole.folds[0]).center)
+        found = []
+        with Batches(*given, BLOCK, scaling, prepare=prepare) as batches:
+            images = keras.tree.map_structure(_padded, batches[rows[0] // BLOCK][0])
+        for start in range(0, BLOCK, n):
+            some = keras.tree.map_structure(lambda part, at=start: part[at : at + n], images)
+            outputs = keras.tree.flatten(self.split.part.predict_on_batch(some))
+            parts = [np.asarray(part, dtype=np.float32) for part in outputs]
+            if len(parts) > 1:
+                parts = [np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)]
+            found.append(parts[0].astype(self.outputs.dtype))
+        return np.concatenate(found)[: len(rows)]
+
+    @cached_property
+    def _at_once(self) -> int:
+        """How many samples the part is given at once: a power of two."""
+        nets = [self.split.part, *layers_within(self.split.part)]
+        symbols = [
+            symbol
+            for net in nets
+            for operation in getattr(net, "operations", ())
+            for symbol in keras.tree.flatten(operation.output)
+        ]
+        largest = max(4 * math.prod(size or 1 for size in symbol.shape[1:]) for symbol in symbols)
+        n = BLOCK
+        while n > 1 and n * largest > _MOST_BYTES:
+            n //= 2
+        return n
+
+
+def _kept_as(dtype: str) -> str:
+    """Returns how NumPy has what a net takes as some type: floats come as float32."""
+    return "float32" if "float" in dtype else dtype
+
+
+def _padded(part: np.ndarray) -> np.ndarray:
+    """Returns a block's samples, of which the last is repeated where they are fewer."""
+    missing = BLOCK - len(part)
+    return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+
+
+def on_outputs(
+    candidate: Candidate, compiled: Compiled, context: Context
+) -> tuple[Candidate, Compiled] | None:
+    """Returns what is trained of a candidate: the rest on its frozen part's outputs, which are completed.
+
+    That is all of it where its net is not cut. None where it was asked to stop meanwhile.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+    """
+    try:
+        rest = Rest.of(candidate, compiled)
+        is_there = rest.complete(context)
+    except WholeError:
+        return candidate, compiled
+    return (rest.candidate, rest.compiled) if is_there else None
+
+
+_latest: list[tuple[str, Rest]] = []
+"""The last one that was computed in part, by its outputs' key."""
+
+
+def compute(recipe: Recipe, task: OutputsTask, context: Context) -> None:
+    """Computes some of what a candidate's frozen part gives; emits an OutputsRecord now and then.
+
+    Nothing where the part is another one in each fit: it is computed where it is trained then.
+    """
+    if not _latest or _latest[0][0] != task.key:
+        forget_latest()
+        candidate = Candidate.of(recipe, task.params)
+        with seeded(graph_seed(recipe.seed)):
+            try:
+                rest = Rest.at_first(candidate, candidate.compile())
+                if rest.outputs.key != task.key:
+                    return
+            except WholeError:
+                return
+        _latest.append((task.key, rest))
+    _latest[0][1].fill(task.blocks, context)
+
+
+def forget_latest() -> None:
+    """Gives back the memory of a net whose frozen part was computed."""
+    _latest.clear()
