@@ -21,9 +21,9 @@ from kerasgrid.io import HALF_WRITTEN, cache_folder, half_written_name, insist, 
 from kerasgrid.locks import is_held
 from kerasgrid.wording import bytes_word, count, format_seconds
 
-SAMPLES, DECODING, DIGESTS, OUTPUTS = "data", "decoding", "digests", "outputs"
-"""Folders of the cache: samples, images that are being decoded, what files held when they were read, and what
-frozen parts of nets give of samples."""
+SAMPLES, DECODING, DIGESTS, OUTPUTS, WEIGHTS = "data", "decoding", "digests", "outputs", "weights"
+"""Folders of the cache: samples, images that are being decoded, what files held when they were read, what
+frozen parts of nets give of samples, and weights that came from another machine."""
 LOCK, HEARTBEAT, MADE_OF = "lock", "heartbeat.json", "made_of.json"
 LIMIT = "KERASGRID_CACHE_LIMIT"
 _KINDS = {
@@ -31,11 +31,12 @@ _KINDS = {
     DECODING: "images decoded in part",
     DIGESTS: "digests of files",
     OUTPUTS: "outputs of frozen parts",
+    WEIGHTS: "trained weights",
     "measurements": "measured fits",
     "widths": "measured widths",
     "passes": "measured passes through frozen parts",
 }
-_LARGE = {SAMPLES, DECODING, DIGESTS, OUTPUTS}
+_LARGE = {SAMPLES, DECODING, DIGESTS, OUTPUTS, WEIGHTS}
 """The others are some bytes each."""
 _USED = "used"
 _SHARE = 5

@@ -41,6 +41,8 @@ class Lookup:
 
 
 _lookup: Lookup | None = None
+_placed: dict[Path, Path] = {}
+"""Where files lie that came from another machine, by where `weights` names them."""
 
 
 @contextmanager
@@ -53,6 +55,16 @@ def looking_up(base: Path, *, downloads: bool = True) -> Iterator[Lookup]:
         yield _lookup
     finally:
         _lookup = before
+
+
+def place(named: Path, own: Path) -> None:
+    """Lets a file that nets begin with be found where it lies, wherever `weights` names it."""
+    _placed[named] = own
+
+
+def kept_by_keras(name: str) -> Path:
+    """Returns where Keras keeps a file of weights that it downloads."""
+    return download_path(name, "models")
 
 
 def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> keras.Model:
@@ -91,7 +103,7 @@ def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> kera
     path, url = found[-1]
     is_there = path.is_file()
     n_bytes = path.stat().st_size if is_there else 4 * net.count_params()
-    digest = _digest(path) if is_there else None
+    digest = digest_of(path) if is_there else None
     lookup.files.append(WeightsFile(f"imagenet of {name}", str(path), n_bytes, digest, url))
     return net
 
@@ -136,6 +148,7 @@ def load_weights(net: keras.Model, text: str) -> None:
     """
     lookup = _lookup or Lookup(Path.cwd())
     path = lookup.base / os.path.expanduser(text)
+    path = _placed.get(path, path)
     if not text.endswith(_SUFFIXES):
         raise WeightsError(
             f"weights is {text!r}, but must be none, imagenet, or the path of a file that ends in "
@@ -155,7 +168,7 @@ def load_weights(net: keras.Model, text: str) -> None:
                 ".keras file."
             ) from error
     _settle(net)
-    lookup.files.append(WeightsFile(text, str(path), path.stat().st_size, _digest(path)))
+    lookup.files.append(WeightsFile(text, str(path), path.stat().st_size, digest_of(path)))
 
 
 def _loaded(path: Path, text: str) -> keras.Model:
@@ -207,11 +220,12 @@ def _settle(net: keras.Model) -> None:
             layer.finalize_state()
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Returns the digest of a file's content, which is read once as long as it does not change."""
     stat = path.stat()
-    return _digest_of(path, stat.st_mtime_ns, stat.st_size)
+    return _digest(path, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=64)
-def _digest_of(path: Path, _changed_at: int, _size: int) -> str:
+def _digest(path: Path, _changed_at: int, _size: int) -> str:
     return file_digest(path)

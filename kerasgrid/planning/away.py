@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
+import os
 import pickletools
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cloudpickle
@@ -24,6 +25,7 @@ from kerasgrid.executors import Drawn, Emitted, Event, Executor, Layout, Raised,
 from kerasgrid.io import (
     ARRAY_DAMAGE,
     discard,
+    file_digest,
     half_written_name,
     open_input,
     remove,
@@ -33,9 +35,21 @@ from kerasgrid.io import (
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask
 from kerasgrid.models.references import ModelReference, own_module, parse_reference, sources_of
-from kerasgrid.records import Context, Doing, FoldRecord, NoteRecord, Pack, ProbeRecord
+from kerasgrid.records import Context, Doing, FoldRecord, NoteRecord, Pack, ProbeRecord, WeightsFile
 from kerasgrid.run.paths import RunPaths, is_weights, turns_of
-from kerasgrid.training.away import Begun, Came, Code, File, Missing, Pieces, Sent, Unloadable, Work, work
+from kerasgrid.training.away import (
+    Begun,
+    Came,
+    Code,
+    File,
+    Missing,
+    Pieces,
+    Sent,
+    Unloadable,
+    Weights,
+    Work,
+    work,
+)
 from kerasgrid.training.entry import inspect_function
 
 
@@ -49,7 +63,10 @@ class Away(Executor):
     def __init__(self, inner: Executor) -> None:
         """Takes an executor, whose attributes it has as well, and closes it at the end."""
         self.inner = inner
-        self._misses_files = self._misses_samples = False
+        self._misses_files = self._misses_samples = self._misses_weights = False
+        self._of_keras: dict[str, Path] = {}
+        self._weights: dict[Path, tuple[int, str]] = {}
+        self._contents: dict[str, Callable[[], bytes]] = {}
         self._marks: dict[Path, tuple[Path, bytes]] = {}
         self._pieces: dict[str, Pieces] = {}
         self._kept: dict[Path, File] = {}
@@ -122,11 +139,13 @@ class Away(Executor):
         return self.inner.run(function, tasks)
 
     def _run(self, about: Work, recipe: Recipe | None, tasks: Iterable[Any]) -> Iterator[Event]:
-        waiting, again, tasks = dict[Sent, Event](), deque[Any](), iter(tasks)
+        waiting, again, tasks = dict[Sent, Event](), deque[tuple[Any, bool]](), iter(tasks)
         roots: dict[Sent, str] = {}
 
         def draw() -> Sent:
-            return self._sent(recipe, again.popleft() if again else next(tasks))
+            # What a probe would have to download is sent, if it is at hand here.
+            task, downloads = again.popleft() if again else (task := next(tasks), not _is_probe(task))
+            return self._sent(recipe, task, downloads)
 
         while True:
             for event in self.inner.run(partial(work, about), Drawn(draw)):
@@ -137,23 +156,28 @@ class Away(Executor):
                 elif isinstance(payload, Missing):
                     self._misses_files |= payload.files
                     self._misses_samples |= payload.samples
+                    self._misses_weights |= payload.weights
                     del waiting[own]
-                    again.append(task)
+                    again.append((task, own.downloads))
                 elif isinstance(payload, Unloadable):
                     raise RunError(
                         f"A worker cannot load what it is to run: {payload.reason}. Install what is missing "
                         "on its machine, as it is on this one."
                     )
                 elif isinstance(payload, Begun):
-                    roots[own] = payload.root
-                    yield waiting.pop(own)
+                    roots[own], started = payload.root, waiting.pop(own)
+                    if not (own.downloads and _is_probe(task)):  # which has begun before
+                        yield started
                 elif isinstance(payload, Came):
                     assert recipe is not None
                     _write(recipe.paths, payload)
+                elif self._has_to_download(recipe, own, payload):
+                    del roots[own]
+                    again.append((task, True))
                 elif own in roots or own in waiting:
                     if own in waiting:  # it has ended before it could begin
                         yield waiting.pop(own)
-                    yield _told_here(replace(event, task=task), roots.get(own, ""))
+                    yield self._with_own_weights(_told_here(replace(event, task=task), roots.get(own, "")))
                     if payload is None:
                         roots.pop(own, None)
             if not again or self.is_stopping:
@@ -171,12 +195,61 @@ class Away(Executor):
             self._marks[paths.folder] = path, content
         return path, content
 
-    def _sent(self, recipe: Recipe | None, task: Any) -> Sent:
+    def _sent(self, recipe: Recipe | None, task: Any, downloads: bool) -> Sent:
         """Returns a task with what workers have missed before."""
         if recipe is None:
             return Sent(task)
         files = [self._file(path) for path in self._files(recipe, task)] if self._misses_files else None
-        return Sent(task, files, self._shared_pieces(recipe.data_folder) if self._misses_samples else None)
+        pieces = self._shared_pieces(recipe.data_folder) if self._misses_samples else None
+        weights = [self._shared_weights(text, path) for path, text in self._weights_of(recipe, task).items()]
+        return Sent(task, files, pieces, weights, downloads)
+
+    def _weights_of(self, recipe: Recipe, task: Any) -> dict[Path, str]:
+        """Returns the files of weights here that a task's nets begin with, and what names each."""
+        found = {}
+        for params in _params_of(task):
+            given = {**recipe.params, **params}
+            text = given.get("weights")
+            if not isinstance(text, str):
+                continue
+            path = self._of_keras.get(f"imagenet of {given.get('backbone')}")
+            if text != "imagenet":
+                path = Path(recipe.base, os.path.expanduser(text))
+            if path is not None and path.is_file():
+                found[path] = text
+        return found
+
+    def _shared_weights(self, text: str, path: Path) -> Weights:
+        digest = self._digest(path)
+        if self._misses_weights and digest not in self._contents:
+            self._contents[digest] = self.share(path.read_bytes())
+        return Weights(text, path.name, digest, self._contents.get(digest))
+
+    def _digest(self, path: Path) -> str:
+        changed_ns = path.stat().st_mtime_ns
+        known = self._weights.get(path)
+        if known is None or known[0] != changed_ns:
+            known = self._weights[path] = changed_ns, file_digest(path)
+        return known[1]
+
+    def _has_to_download(self, recipe: Recipe | None, sent: Sent, payload: Any) -> bool:
+        """Tells whether a probe is done again, to download weights that are not at hand here either."""
+        if recipe is None or not recipe.downloads or sent.downloads or not isinstance(payload, ProbeRecord):
+            return False
+        return any(one.digest is None and _by_keras(one) is None for one in payload.weights)
+
+    def _with_own_weights(self, event: Event) -> Event:
+        """Returns an event whose weights are told as at hand, where they are here and so will be sent."""
+        if not isinstance(event, Emitted) or not isinstance(event.payload, ProbeRecord):
+            return event
+        weights = []
+        for one in event.payload.weights:
+            path = _by_keras(one)
+            if path is not None:
+                self._of_keras[one.name] = path
+                one = replace(one, n_bytes=path.stat().st_size, digest=one.digest or self._digest(path))
+            weights.append(one)
+        return replace(event, payload=replace(event.payload, weights=tuple(weights)))
 
     def _shared_pieces(self, folder: str) -> Pieces:
         if folder not in self._pieces:
@@ -211,6 +284,27 @@ class Away(Executor):
         there, known = paths.checkpoints, self._known
         self._known = {path: _runs_in(path, known.get(path)) for path in there}
         return [path for path in there if path in own or not runs.isdisjoint(self._known[path][1])]
+
+
+def _is_probe(task: Any) -> bool:
+    """Tells whether a task is a candidate's params, whose model is built and not trained."""
+    return isinstance(task, Mapping)
+
+
+def _params_of(task: Any) -> list[Mapping[str, Any]]:
+    """Returns the params of the candidates of a task."""
+    if isinstance(task, Pack):
+        return [job.trial.params for job in task.jobs]
+    return [task.job.trial.params] if isinstance(task, FinalTask) else [task] if _is_probe(task) else []
+
+
+def _by_keras(file: WeightsFile) -> Path | None:
+    """Returns where Keras keeps a file of its own on this machine; None for others, and where it is not."""
+    if file.url is None:
+        return None
+    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
+    path = home / "models" / PurePath(file.path).name
+    return path if path.is_file() else None
 
 
 def _runs_in(path: Path, known: tuple[int, tuple[str, ...]] | None) -> tuple[int, tuple[str, ...]]:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kerasgrid.data.cache import copied
-from kerasgrid.io import discard, remove, scratch_folder, write_atomic
+from kerasgrid.data.keeping import WEIGHTS, mark_used
+from kerasgrid.io import cache_folder, discard, remove, scratch_folder, write_atomic
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask
 from kerasgrid.machine import on_node
@@ -45,6 +46,23 @@ class File:
     path: Path
     changed_ns: int
     content: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of trained weights that nets of a task begin with.
+
+    Attributes:
+        text: What `weights` names.
+        name: The file's.
+        digest: Of its content.
+        content: Fetches its bytes; None as long as no worker has missed any.
+    """
+
+    text: str
+    name: str
+    digest: str
+    content: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +104,15 @@ class Sent:
     Attributes:
         files: Of the run; None as long as no worker has missed any.
         pieces: Of the samples; likewise.
+        weights: That are at hand where the driver is.
+        downloads: Whether others may be downloaded, where the recipe says so.
     """
 
     task: Any
     files: Sequence[File] | None = None
     pieces: Pieces | None = None
+    weights: Sequence[Weights] = ()
+    downloads: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,6 +121,7 @@ class Missing:
 
     files: bool
     samples: bool
+    weights: bool
 
 
 @dataclass(frozen=True)
@@ -145,12 +168,16 @@ def work(about: Work, sent: Sent, context: Context) -> None:
         return
     run_root = None if about.mark is None or _sees(*about.mark) else _root()
     samples = _samples(Path(recipe.data_folder), about.samples, recipe.source, sent.pieces)
+    base = _below(code_root, Path(recipe.base))
     is_short = run_root is not None and sent.files is None
-    if is_short or samples is None:
-        context.emit(Missing(is_short, samples is None))
+    lacks_weights = not _place_weights(sent.weights, base)
+    if is_short or samples is None or lacks_weights:
+        context.emit(Missing(is_short, samples is None, lacks_weights))
         return
     context.emit(Begun(str(code_root or run_root or "")))
-    here = replace(recipe, data_folder=str(samples), base=str(_below(code_root, Path(recipe.base))))
+    here = replace(
+        recipe, data_folder=str(samples), base=str(base), downloads=recipe.downloads and sent.downloads
+    )
     if isinstance(recipe.model, ModelReference):
         here = replace(here, model=_reference(recipe.model, code_root))
     for text, reference in about.code.references.items():
@@ -247,6 +274,43 @@ def _samples(folder: Path, meta: bytes, source: str, pieces: Pieces | None) -> P
             return None
         _there[meta] = found
     return _there[meta]
+
+
+# Weights
+
+
+def _place_weights(weights: Sequence[Weights], base: Path) -> bool:
+    """Sees to it that files of weights are found here, and tells whether all are here.
+
+    One with the same content is used where it is. Others go to where Keras keeps what it downloads, or to the
+    cache.
+    """
+    if not weights:
+        return True
+    from kerasgrid.models.weights import IMAGENET, kept_by_keras, place  # and Keras
+
+    for file in weights:
+        of_keras = file.text == IMAGENET
+        named = own = kept_by_keras(file.name) if of_keras else base / os.path.expanduser(file.text)
+        is_here = _holds(named, file.digest)
+        if not (is_here or of_keras):
+            own = cache_folder() / WEIGHTS / file.digest / file.name
+            is_here = own.is_file()  # whole, as it was renamed to there
+        if not is_here:
+            if file.content is None:
+                return False
+            write_atomic(own, partial(_write, file.content()))
+        if own != named:
+            mark_used(own.parent)
+        place(named, own)
+    return True
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Tells whether a file is there and its content has a digest."""
+    from kerasgrid.models.weights import digest_of
+
+    return path.is_file() and digest_of(path) == digest
 
 
 # Files of the run

@@ -29,13 +29,13 @@ from kerasgrid.data.in_memory import Given
 from kerasgrid.delivery import fitting
 from kerasgrid.driver import search as driver
 from kerasgrid.errors import ModelError, RunError
-from kerasgrid.executors import Emitted, Inline, Processes
-from kerasgrid.io import write_arrays
+from kerasgrid.executors import Emitted, Finished, Inline, Processes, Started
+from kerasgrid.io import file_digest, write_arrays
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference, parse_reference
 from kerasgrid.planning import away as planning
 from kerasgrid.planning.away import Away
-from kerasgrid.records import Job, Pack, Trial
+from kerasgrid.records import Job, Pack, ProbeRecord, Trial, WeightsFile
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import away
 
@@ -168,6 +168,77 @@ def test_a_pack_is_sent_the_checkpoints_of_its_runs_whatever_their_names(unseen,
     names = [recipe.paths.checkpoint(*job.id).name for job in jobs]
     found = [event.payload for event in told(recipe, look, [Pack((jobs[0],))]) if isinstance(event, Emitted)]
     assert found == [["folds.npz", *names[:2]]]
+
+
+def begin(recipe, task, context):
+    """Tells what nets find that begin with a file of weights."""
+    from kerasgrid.models import weights
+
+    context.emit([path.read_bytes() for path in weights._placed.values()])
+
+
+@pytest.fixture
+def no_weights(unseen, recipe, monkeypatch, tmp_path):
+    """Workers see no file of weights, and have a cache and a folder of Keras's own; returns what was sent."""
+    from kerasgrid.models import weights
+
+    sent = []
+    monkeypatch.setattr(weights, "_placed", {})
+    monkeypatch.setattr(weights, "kept_by_keras", lambda name: tmp_path / "theirs" / name)
+    monkeypatch.setattr(away, "_holds", lambda path, digest: path.parent.name == "theirs" and path.is_file())
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(Inline, "share", lambda self, value: sent.append(bytes(value)) or (lambda: value))
+    return sent
+
+
+def begun(recipe, tasks):
+    events = told(recipe, begin, tasks)
+    assert [type(event) for event in events] == [Started, Emitted, Finished] * len(tasks)
+    return [event.payload for event in events if isinstance(event, Emitted)]
+
+
+@pytest.mark.slow
+def test_files_of_weights_go_to_workers_once(no_weights, recipe, tmp_path):
+    recipe = replace(recipe, base=str(tmp_path))
+    file = tmp_path / "trained" / "net.keras"
+    file.parent.mkdir()
+    file.write_bytes(b"weights")
+    packs = [Pack((Job(Trial(i, {"weights": "trained/net.keras"}), 0),)) for i in range(3)]
+    assert begun(recipe, packs) == [[b"weights"]] * 3
+    assert no_weights.count(b"weights") == 1
+    [kept] = (tmp_path / "cache" / "weights").glob("*/net.keras")
+    assert kept.parent.name == file_digest(file)
+    no_weights.clear()
+    assert begun(recipe, packs[:1]) == [[b"weights"]]  # by others there later
+    assert b"weights" not in no_weights
+
+
+def tell_of_weights(recipe, params, context):
+    """Tells of a probe whose file of weights is not at hand where it is downloaded from."""
+    digest = "downloaded" if recipe.downloads else None
+    file = WeightsFile("imagenet of Net", "/theirs/models/net.h5", 8, digest, "https://keras.io/net.h5")
+    context.emit(ProbeRecord(params, 1, None, "cpu", weights=(file,)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_here", [True, False])
+def test_weights_of_keras_are_sent_where_they_are_at_hand_and_else_downloaded_there(
+    no_weights, recipe, tmp_path, is_here
+):
+    params, home = {"weights": "imagenet", "backbone": "Net"}, tmp_path / "home" / "models"
+    if is_here:
+        home.mkdir(parents=True)
+        (home / "net.h5").write_bytes(b"of Keras")
+    with Away(Inline()) as executor:
+        probed = [*executor.run(partial(tell_of_weights, recipe), [params])]
+        assert [type(event) for event in probed] == [Started, Emitted, Finished]
+        [file] = probed[1].payload.weights
+        assert file.digest == (file_digest(home / "net.h5") if is_here else "downloaded")
+        assert b"of Keras" not in no_weights
+        [_, found, _] = executor.run(partial(begin, recipe), [Pack((Job(Trial(0, params), 0),))])
+    assert found.payload == ([b"of Keras"] if is_here else [])
+    assert (tmp_path / "theirs" / "net.h5").exists() == is_here
 
 
 def refuse(recipe, task, context):
