@@ -64,25 +64,27 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     for place, job in enumerate(jobs):
         if place and context.should_stop():
             return
-        failed, is_of_memory = _try_job(recipe, job, context, pack.until)
-        if is_of_memory and packs.forget():  # which may have been in its way
-            failed, is_of_memory = _try_job(recipe, job, context, pack.until)
+        failed, short = _try_job(recipe, job, context, pack.until)
+        if short is not None and packs.forget():  # which may have been in its way
+            failed, short = _try_job(recipe, job, context, pack.until)
         if failed is not None:
-            failed = told_what_fits(failed, recipe, job, context) if is_of_memory else failed
+            failed = failed if short is None else told_what_fits(failed, recipe, job, context, short)
             context.emit(replace(failed, alone=True))
 
 
-def _try_job(recipe: Recipe, job: Job, context: Context, until: int | None) -> tuple[FoldRecord | None, bool]:
-    """Trains one job; returns its failure, if it is one, and whether for want of memory."""
+def _try_job(
+    recipe: Recipe, job: Job, context: Context, until: int | None
+) -> tuple[FoldRecord | None, int | None]:
+    """Trains one job; returns its failure, if it is one, and the stage, from 0, that memory was short in."""
     progress = Progress()
     try:
         train_job(recipe, job, context, progress, until)
-        return None, False
+        return None, None
     except (StorageError, ChangedError):
         raise
     except Exception as error:
         failed = failure(recipe, job, error, progress.history, progress.fit_time, progress.epoch)
-        return failed, is_out_of_memory(error)
+        return failed, len(progress.stages) if is_out_of_memory(error) else None
     finally:
         keras.backend.clear_session()
         gc.collect()

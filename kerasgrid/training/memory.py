@@ -11,19 +11,30 @@ import keras
 
 from kerasgrid.errors import ChangedError, ModelError, brief
 from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.models.freezing import rates_kept, train_only
 from kerasgrid.records import Context, FoldRecord, Job
 from kerasgrid.seeds import augment_key, model_seed
 from kerasgrid.training.candidate import Candidate, seeded
+from kerasgrid.training.compiling import FreshOptimizer
 from kerasgrid.training.probe import device
+from kerasgrid.training.rest import on_outputs
 from kerasgrid.training.scoring import is_out_of_memory
+from kerasgrid.training.stages import Samples
 
 _STEPS = "gradient_accumulation_steps"
 
 
-def told_what_fits(failed: FoldRecord, recipe: Recipe, job: Job, context: Context) -> FoldRecord:
+def told_what_fits(failed: FoldRecord, recipe: Recipe, job: Job, context: Context, stage: int) -> FoldRecord:
     """Returns the record of a job that did not fit into memory, which tells the batch size that does.
 
     The job's own model has to be gone. Nothing of what is tried is kept.
+
+    Args:
+        failed: Its record.
+        recipe: The search's.
+        job: The job.
+        context: Tells whether to stop.
+        stage: The place, from 0, of the stage that it had come to, where it has stages.
 
     Raises:
         ChangedError: The model function's source changed since the search began.
@@ -33,7 +44,7 @@ def told_what_fits(failed: FoldRecord, recipe: Recipe, job: Job, context: Contex
     begins = f"batch_size {candidate.route.batch_size} did not fit into the memory of {device()}"
     said = failed.error["message"].removeprefix(f"{job}: ").removeprefix("out of memory: ")
     try:
-        found = _found(candidate, job, context)
+        found = _found(candidate, job, context, stage)
     except ChangedError:
         raise
     except Exception as error:
@@ -44,7 +55,7 @@ def told_what_fits(failed: FoldRecord, recipe: Recipe, job: Job, context: Contex
     return replace(failed, error={**failed.error, "message": message})
 
 
-def _found(candidate: Candidate, job: Job, context: Context) -> str | None:
+def _found(candidate: Candidate, job: Job, context: Context, stage: int) -> str | None:
     """Returns how few rows fit and what to do, to follow what did not; None where it was asked to stop."""
     route, can_add_up = candidate.route, True
     rows = min(route.batch_size, candidate.n_rows(candidate.folds[job.fold]))
@@ -57,7 +68,7 @@ def _found(candidate: Candidate, job: Job, context: Context) -> str | None:
         adding_up = replace(smaller, optimizer_args={**route.optimizer_args, _STEPS: steps})
         if can_add_up:
             try:
-                if _takes_a_step(replace(candidate, route=adding_up), job):
+                if _takes_a_step(replace(candidate, route=adding_up), job, context, stage):
                     return (
                         f", and a step of {rows} does: take batch_size: {rows}; with training: "
                         f"{{accumulate: {steps}}} beside it, as many rows as before change the weights "
@@ -66,7 +77,7 @@ def _found(candidate: Candidate, job: Job, context: Context) -> str | None:
                 continue
             except ModelError:  # its function compiles it, and with another optimizer
                 can_add_up = False
-        if _takes_a_step(replace(candidate, route=smaller), job):
+        if _takes_a_step(replace(candidate, route=smaller), job, context, stage):
             return f", and a step of {rows} does: take batch_size: {rows}."
     return (
         ", nor did a step of one row: take smaller images (resize, or data.image), a smaller net, or "
@@ -74,17 +85,25 @@ def _found(candidate: Candidate, job: Job, context: Context) -> str | None:
     )
 
 
-def _takes_a_step(candidate: Candidate, job: Job) -> bool:
-    """Tells whether a new model of a candidate can be trained by a step, as the first of a job."""
-    recipe, fold = candidate.recipe, candidate.folds[job.fold]
+def _takes_a_step(candidate: Candidate, job: Job, context: Context, stage: int) -> bool:
+    """Tells whether a new model of a candidate can be trained by a step, as the first of a stage of a job."""
+    recipe, fold, stages = candidate.recipe, candidate.folds[job.fold], candidate.route.stages
     size, drawn = candidate.route.batch_size, recipe.drawn(job)
     try:
         with seeded(model_seed(recipe.seed, drawn)):
             compiled = candidate.compile()
             rows, _ = candidate.rows(fold, compiled.val)
-            samples = candidate.samples(compiled, (rows, None, rows[:0]), candidate.learnt(fold))
-            with samples.batches(rows[:size], size, key=augment_key(recipe.seed, drawn, 0)) as batches:
-                compiled.model.fit(samples.given(batches), shuffle=False, verbose=0)
+            samples = Samples((rows[:size], None, rows[:0]), fold)
+            with rates_kept(compiled.model):
+                if stages:
+                    fresh = FreshOptimizer(compiled.model)
+                    train_only(compiled.model, stages[stage].trainable)
+                    fresh.compile(compiled)
+                elif (found := on_outputs(candidate, compiled, context)) is not None:
+                    candidate, compiled = found
+                data = samples.of(candidate, compiled)
+                with data.batches(data.train, size, key=augment_key(recipe.seed, drawn, 0)) as batches:
+                    compiled.model.fit(data.given(batches), shuffle=False, verbose=0)
         return True
     except Exception as error:
         if not is_out_of_memory(error):
