@@ -73,7 +73,9 @@ _KINDS = (
     (stat.S_ISDIR, "a folder"),
 )
 _HEAD_BYTES = 1 << 14
-_GRID = re.compile(r"^(data|model|space|params|search|augment|callbacks|executor)[ \t]*:", re.MULTILINE)
+_GRID = re.compile(
+    r"^(data|model|space|params|search|augment|callbacks|stages|executor)[ \t]*:", re.MULTILINE
+)
 _JSON = (
     ("results", re.compile(r'^\s*\{.*?"schema"\s*:\s*"kerasgrid\.results/', re.DOTALL)),
     ("card", re.compile(r'^\s*\{.*?"schema"\s*:\s*"kerasgrid\.model/', re.DOTALL)),

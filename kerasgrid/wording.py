@@ -188,7 +188,7 @@ _SAID = {
 """By a word, as `_plain` has it: what there is instead."""
 _SCORED_BY = "of scikit-learn's scorers or of Keras's metrics; or a function of y_true and y_pred"
 _LOOKED_UP = "which the model function can look up"
-_SETTINGS = ("augment", "training", "search", "autokeras", "executor")
+_SETTINGS = ("augment", "training", "stages", "search", "autokeras", "executor")
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
 _PARAMETERS = re.compile(r"(params|space(\[\d+\])?)\.")
 _MEASURED_ON = re.compile("(validation|val|test|training|train)(.+)")

@@ -155,6 +155,13 @@ EXAMPLES = {
     "training.labels": "training: {labels: one_hot}",
     "training.frozen": "training: {frozen: float16}",
     "training.stop_dead": "training: {stop_dead: 3}",
+    "stages": "stages: [{trainable: head, epochs: 3}, {trainable: all, epochs: 10, learning_rate: 1e-4}]",
+    "stages.trainable": "stages: [{trainable: head, epochs: 3}, {trainable: last 20, epochs: 10}]",
+    "stages.epochs": "stages: [{trainable: head, epochs: 3}, {trainable: block5_conv1, epochs: 10}]",
+    "stages.learning_rate": "stages: [{trainable: all, epochs: 9, learning_rate: 1e-4}]",
+    "stages.callbacks": (
+        "stages: [{trainable: head, epochs: 3}, {trainable: all, epochs: 9, callbacks: continue}]"
+    ),
     "search": "search: {engine: halving, folds: 5, time: 2h}",
     "search.engine": "search: {engine: halving}",
     "search.proposals": "search: {engine: bayesian, trials: 40, proposals: 8}",
@@ -189,7 +196,7 @@ EXAMPLES = {
     "executor.gpus_per_worker": "executor: {gpus_per_worker: 0.5}",
 }
 """An example of each key, on a line."""
-_VALUES = ("data.label", "data.train", "data.test", "data.validation", "search.folds")
+_VALUES = ("data.label", "data.train", "data.test", "data.validation", "search.folds", "stages")
 """Keys that hold a section or another value, and say themselves what for."""
 _SCHEMA = json_schema()
 _MARKUP = re.compile(r"([*<>|\[\]])")
@@ -217,10 +224,14 @@ _MAPPINGS = {
 
 
 def keys_of(schema: Mapping[str, Any] = _SCHEMA, parents: Sequence[str] = ()) -> Iterator[Key]:
-    """Yields the keys of a section, each followed by those in it; data.test has those of data.train."""
+    """Yields the keys of a section, each followed by those in it, or in each of its list.
+
+    data.test has those of data.train.
+    """
     for name, field in schema["properties"].items():
         path = ".".join([*parents, name])
-        found = [arm["$ref"].rpartition("/")[2] for arm in _arms(field) if "$ref" in arm]
+        parts = [arm.get("items", arm) for arm in _arms(field)]
+        found = [part["$ref"].rpartition("/")[2] for part in parts if "$ref" in part]
         sections = [_SCHEMA["$defs"][section] for section in found]
         yield Key(path, field, sections[0] if sections else None)
         if path not in ("data.test", "data.validation"):

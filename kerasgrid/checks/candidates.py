@@ -17,6 +17,7 @@ from kerasgrid.config.augment import (
 )
 from kerasgrid.config.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
 from kerasgrid.config.sections import DEBIASED_LINE, Config
+from kerasgrid.config.stages import spans
 from kerasgrid.config.validation import is_switch, shown
 from kerasgrid.data.folds import inner_rows, inner_split
 from kerasgrid.data.statistics import pixel_top
@@ -25,7 +26,7 @@ from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.errors import DataError, Fault, ModelError
 from kerasgrid.io import canonical_json, digest
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, Route, merge_augment, monitors
+from kerasgrid.jobs.route import DEFAULT_VAL, Route, epochs_of, merge_augment, monitors, stages_of
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus, multiplies_bfloat16
 from kerasgrid.models.references import BUILT_IN, parse_reference
@@ -84,6 +85,8 @@ def _check_params(draft: Draft, space: Space, signature: Signature | None, are_a
     fixed = dict(config.params)
     if config.training.accumulate > 1:
         fixed.setdefault("training.accumulate", config.training.accumulate)
+    if config.stages is not None:
+        fixed.setdefault("stages", config.given_stages)
     for (index, _), grids in parts.items() or [((0, frozenset()), [{}])]:
         part = Space(grids)
         # A parameter whose values are at fault is there all the same.
@@ -106,17 +109,21 @@ def _check_callbacks(
         Whether one of them, or the engine, may look at `val_*`.
     """
     report, config = draft.report, draft.config
-    if any("callbacks" in fault.path for fault in report.faults):
+    if any(name in fault.path for name in ("callbacks", "stages") for fault in report.faults):
         return False
     section = config.given_callbacks
     found: dict[tuple[str, str], None] = {}
     watched: list[str] = []
     schedules = set()
-    own, loop = only(space, "callbacks", "epochs"), signature.loop if signature else {}
+    own, known = space.only("callbacks", "epochs", "stages"), signature or Signature(())
     for params in own.together():
         given = merge_callbacks({**config.params, **params}, section)
-        epochs = {**DEFAULTS, **loop, **config.params, **params}["epochs"]
-        found |= dict.fromkeys(faults_of_callbacks(given, draft.base, epochs))
+        both = {**config.params, **params}
+        if signature is None:  # whose own `stages` may be
+            both = {name: value for name, value in both.items() if name.partition(".")[0] != "stages"}
+        about = both, known, config.given_stages
+        for epochs in spans(stages_of(*about)) or [epochs_of(*about)]:
+            found |= dict.fromkeys(faults_of_callbacks(given, draft.base, epochs))
         watched += monitors(given).values()
         schedules.add(given.get("learning_rate_scheduler", {}).get("schedule"))
         looks = any(map(is_own, given))
@@ -163,19 +170,10 @@ def _unused_arguments(config: Config, space: Space, schedules: set[str | None]) 
             )
 
 
-def only(space: Space, *sections: str) -> Space:
-    """Returns the space of the parameters that belong to some sections, or are so called."""
-    own = [
-        {name: dimension for name, dimension in grid.items() if name.partition(".")[0] in sections}
-        for grid in space.grids
-    ]
-    return Space(own or [{}])
-
-
 def augmentations(config: Config, space: Space) -> Iterator[tuple[Mapping[str, Any], Augment | None]]:
     """Yields the searched params of each augmentation that candidates have, and what it is; None for none."""
     section = config.given_augment
-    for params in only(space, "augment").together("augment"):
+    for params in space.only("augment").together("augment"):
         yield params, merge_augment({**config.params, **params}, section)
 
 
@@ -474,7 +472,7 @@ def warnings_of_repeats(draft: Draft, space: Space) -> tuple[str, ...]:
     warned: dict[str, bool] = {}
     for name, (merge, section) in merges.items():
         for grid in space.grids:
-            part, seen = only(Space([grid]), name), set()
+            part, seen = Space([grid]).only(name), set()
             for params in part.together(name) if part.names else ():
                 given = repr(merge({**config.params, **params}, section))
                 warned[name] = warned.get(name, False) or given in seen

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from kerasgrid.config.augment import Augment
 from kerasgrid.config.callbacks import Callbacks, is_own, split_name
 from kerasgrid.config.sections import SEARCHED, Config, Training
+from kerasgrid.config.stages import Stage, Stages
 from kerasgrid.config.validation import Section, faults_of, is_switch, places_of, shown
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.jobs.route import DEFAULTS, LOOP, goes_to_model
@@ -23,6 +25,10 @@ PLACES = (
     *dict.fromkeys(f"loss.{name}" for loss in LOSSES.values() for name in loss.arguments),
 )
 """Key paths that an unknown parameter may have been meant for."""
+
+
+class _Staged(Section):
+    stages: Stages
 
 
 def faults_of_params(
@@ -46,11 +52,16 @@ def faults_of_params(
     values = {f"params.{name}": (name, [value]) for name, value in fixed.items() if name not in searched}
     values |= {f"{prefix}.{name}": (name, list(found)) for name, found in searched.items()}
     given = dict(values.values())
+    stages = [] if goes_to_model("stages", own) else given.get("stages", [])
     optimizers = given.get("optimizer", [DEFAULTS["optimizer"]] if are_all else [])
     for path, (name, found) in values.items():
-        if goes_to_model(name, own):
+        if name == "epochs" and stages:
+            messages = ["does not go with stages, which say how many epochs each takes: leave it out."]
+        elif goes_to_model(name, own):
             loop_too = name in {"batch_size", "epochs"}
             messages = _loop_faults(name, found) if loop_too else []
+            if name == "trainable" and stages and False in found:
+                messages = ["is false, and stages say what is trained and when: leave it out."]
         elif name in LOOP:
             messages = _loop_faults(name, found)
         elif name.startswith("optimizer."):
@@ -72,6 +83,9 @@ def faults_of_params(
             continue
         elif name == "augment" or name.startswith("augment."):
             faults.extend(_augment_faults(path, name.partition(".")[2], found))
+            continue
+        elif name == "stages" or name.startswith("stages."):
+            faults.extend(_stages_faults(path, name, found, stages))
             continue
         elif name.startswith("training."):
             faults.extend(_training_faults(path, name.partition(".")[2], found))
@@ -180,7 +194,47 @@ def _training_faults(path: str, argument: str, values: Iterable[Any]) -> list[Fa
     return _section_faults(path, Training, argument, values)
 
 
-def _section_faults(path: str, section: type[Section], argument: str, values: Iterable[Any]) -> list[Fault]:
+def _stages_faults(path: str, name: str, values: Iterable[Any], stages: Sequence[Any]) -> list[Fault]:
+    """Returns what is wrong with values of all stages, or of a key of one of them.
+
+    Args:
+        stages: All values of `stages` beside it.
+    """
+    if name == "stages":
+        faults = []
+        for value in values:
+            if not isinstance(value, list):
+                faults.append(Fault(path, f"is {shown(value)}; a list of stages holds, in its own brackets."))
+                continue
+            try:
+                _Staged.model_validate({"stages": value})
+            except ValidationError as error:
+                for fault in faults_of(error, _Staged, "stages"):
+                    inner = fault.path.removeprefix("stages.stages")
+                    told = f"of {shown(value)} {inner}: {fault.message}" if inner else fault.message
+                    faults.append(Fault(path, told))
+        return faults
+    _, place, key = (*name.split(".", 2), "")[:3]
+    if not place.isdecimal() or int(place) < 1 or not key:
+        return [Fault(path, "names no stage; such as stages.2.learning_rate holds, the second one's.")]
+    if key not in Stage.model_fields:
+        return [Fault(path, f"{key!r} is no key of a stage.{did_you_mean(key, Stage.model_fields)}")]
+    least = min((len(value) for value in stages if isinstance(value, list)), default=0)
+    if int(place) > least:
+        there = f"there are {least}" if least else "there are none"
+        return [Fault(path, f"is of stage {int(place)}, and {there}: give `stages` as many.")]
+    if place == "1" and key == "callbacks" and "continue" in values:
+        return [Fault(path, "is 'continue', and no stage is before the first.")]
+    return _section_faults(path, Stage, key, values, {"trainable": "all", "epochs": 1})
+
+
+def _section_faults(
+    path: str,
+    section: type[Section],
+    argument: str,
+    values: Iterable[Any],
+    beside: Mapping[str, Any] = MappingProxyType({}),
+) -> list[Fault]:
     """Returns what is wrong with values of an argument of a section, or of the whole section."""
     faults = []
     for value in values:
@@ -189,7 +243,7 @@ def _section_faults(path: str, section: type[Section], argument: str, values: It
         if not argument and not isinstance(value, Mapping):
             faults.append(Fault(path, f"is {shown(value)}; off, on or a mapping holds."))
             continue
-        raw = {argument: value} if argument else dict(value)
+        raw = {**beside, argument: value} if argument else dict(value)
         try:
             section.model_validate(raw)
         except ValidationError as error:

@@ -45,7 +45,7 @@ from kerasgrid.jobs.objective import (
     objective_fault,
     scores_numbers,
 )
-from kerasgrid.jobs.route import DEFAULTS
+from kerasgrid.jobs.route import epochs_of
 from kerasgrid.keras_names import CLASS_METRICS, CUT_METRICS
 from kerasgrid.machine import backend
 from kerasgrid.models.references import (
@@ -133,6 +133,7 @@ class Trainable:
             "params": config.params,
             "training": config.training.model_dump(exclude={"pack"}),
             "augment": config.given_augment,
+            **({"stages": config.given_stages} if config.stages else {}),
             "callbacks": config.given_callbacks,
             SOURCES: {**self.sources, **self.weights},
             "search.folds": self._folds_identity(),
@@ -212,7 +213,7 @@ class Prepared(Trainable):
         """What an engine is asked to search."""
 
         def epochs(params: Mapping[str, Any]) -> int:
-            return {**DEFAULTS, **self.signature.loop, **self.config.params, **params}["epochs"]
+            return epochs_of({**self.config.params, **params}, self.signature, self.config.given_stages)
 
         return Task(
             self.space,

@@ -22,6 +22,7 @@ from pydantic import (
 
 from kerasgrid.config.augment import Augment, NotNegative
 from kerasgrid.config.callbacks import Callbacks
+from kerasgrid.config.stages import Stages
 from kerasgrid.config.validation import Section, shown
 from kerasgrid.wording import nearest
 
@@ -491,6 +492,10 @@ class Config(Section):
     """Keras's callbacks, and your own."""
     training: Training = Field(default_factory=Training)
     """How jobs are trained."""
+    stages: Stages | None = None
+    """Parts of each fit, one after the other, each of which trains some layers and leaves the others as
+    they are in prediction. Searched as a whole, a list of stages a value, or by key: stages.2.learning_rate
+    is the second one's."""
     search: SearchConfig = Field(default_factory=SearchConfig)
     """Which candidates are tried, and how each is scored."""
     autokeras: AutoKerasConfig = Field(default_factory=AutoKerasConfig)
@@ -502,6 +507,11 @@ class Config(Section):
     def given_augment(self) -> dict[str, Any] | None:
         """What the `augment` section names; None without one."""
         return None if self.augment is None else self.augment.model_dump(exclude_unset=True)
+
+    @property
+    def given_stages(self) -> list[dict[str, Any]] | None:
+        """What the `stages` section names; None without one."""
+        return None if self.stages is None else [one.model_dump(exclude_unset=True) for one in self.stages]
 
     @property
     def given_callbacks(self) -> dict[str, dict[str, Any]]:

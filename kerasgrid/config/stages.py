@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from kerasgrid.config.validation import Section
 
@@ -43,11 +43,27 @@ def last_layers(trainable: str) -> int:
     return int(found[1]) if found else 0
 
 
-def first_begins(stages: Sequence[Stage] | None) -> Sequence[Stage] | None:
-    """Refuses a first stage whose callbacks are to go on, since nothing was before it."""
-    if stages and stages[0].callbacks == "continue":
-        raise ValueError("begin with callbacks: continue, and there is no stage before: leave it out there.")
+def _begun(stages: list[Stage]) -> list[Stage]:
+    """Refuses a first stage whose callbacks are to go on, since there was nothing before."""
+    if stages[0].callbacks == "continue":
+        raise ValueError("begin with callbacks: continue, and no stage is before: leave it out in the first.")
     return stages
+
+
+Stages = Annotated[list[Stage], Field(min_length=1), AfterValidator(_begun)]
+
+
+def going_on(stages: Sequence[Stage], place: int) -> range:
+    """Returns the places of the stages through which the callbacks of one go on, itself among them."""
+    starts = [start for start, stage in enumerate(stages) if start == 0 or stage.callbacks == "anew"]
+    begin = max(start for start in starts if start <= place)
+    return range(begin, min([start for start in starts if start > place], default=len(stages)))
+
+
+def spans(stages: Sequence[Stage]) -> list[int]:
+    """Returns over how many epochs callbacks are that begin with some stage, for each time they do."""
+    together = {going_on(stages, place) for place in range(len(stages))}
+    return [sum(stages[place].epochs for place in places) for places in together]
 
 
 def merge_stages(params: Mapping[str, Any], section: Sequence[Mapping[str, Any]] | None) -> tuple[Stage, ...]:

@@ -32,7 +32,7 @@ from kerasgrid.run.journal import Journal, check_line
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import FoldRun, ResultsData
 from kerasgrid.tables.table import read_history
-from kerasgrid.wording import count, shown_path
+from kerasgrid.wording import count, joined, shown_path
 
 _MAY_CHANGE = (
     *("data.train", "data.test", "data.validation", "data.fold", "data.sample_submission", "data.subset"),
@@ -316,12 +316,25 @@ class Course:
         how: How that was chosen, in words.
         dropped: Callbacks that are left out, since they look at an inner split.
         rates: The learning rate of each epoch; none for the candidate's own.
+        stages: The epochs of each stage; none where there are none.
     """
 
     epochs: int
     how: str
     dropped: tuple[str, ...] = ()
     rates: tuple[float, ...] = ()
+    stages: tuple[int, ...] = ()
+
+    def of(self, epochs: int) -> Course:
+        """Returns it for so many epochs; the last stage has more, and stages that are not come to none."""
+        how, stages = f"{count(epochs, 'epoch')}, as asked for", list[int]()
+        for n in self.stages:
+            if left := epochs - sum(stages):
+                stages.append(min(n, left))
+        if stages:
+            stages[-1] += epochs - sum(stages)
+            how += _in_stages(stages)
+        return Course(epochs, how, self.dropped, self.rates, tuple(stages))
 
 
 def rates_of(run: FoldRun) -> tuple[float, ...]:
@@ -344,13 +357,16 @@ def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
     looking = [name for name, args in route.callbacks.items() if _looks_at_val(args)]
     best = sorted(run.best_epoch for run in runs if run.best_epoch is not None)
     if not looking or not best:
-        return Course(route.epochs, f"{count(route.epochs, 'epoch')}, as in the search")
+        stages = tuple(stage.epochs for stage in route.stages)
+        told = f"{count(route.epochs, 'epoch')}{_in_stages(stages)}, as in the search"
+        return Course(route.epochs, told, stages=stages)
+    if route.stages:
+        return _course_in_stages(route, runs, looking)
     epochs = statistics.median_low(best)
     run = next(run for run in runs if run.best_epoch == epochs)
     rates: tuple[float, ...] = ()
-    is_set = any(name == "reduce_lr_on_plateau" or is_own(name) for name in route.callbacks)
     unknown = ""
-    if is_set and "learning_rate_scheduler" not in route.callbacks:
+    if _sets_rates(route):
         looking = sorted({*looking, *({"reduce_lr_on_plateau"} & route.callbacks.keys())})
         rates = rates_of(run)[:epochs]
         rates = rates if len(rates) == epochs else ()
@@ -360,6 +376,40 @@ def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
     if rates:
         how += f", with the learning rates of fold {run.fold}"
     return Course(epochs, f"{how}; without {', '.join(looking)}{unknown}", tuple(looking), rates)
+
+
+def _course_in_stages(route: Route, runs: Sequence[FoldRun], looking: Sequence[str]) -> Course:
+    """Returns the course of a candidate with stages: of each the median over the folds, as `course_of`."""
+    told = [run for run in runs if len(run.stages) == len(route.stages) and run.best_epoch is not None]
+    if not told:  # of a file that tells none
+        stages = tuple(stage.epochs for stage in route.stages)
+        return Course(sum(stages), f"{count(sum(stages), 'epoch')}{_in_stages(stages)}, as in the search")
+    ends = [max(run.best_epoch - sum(run.stages[:-1]), 1) for run in told if run.best_epoch is not None]
+    each = [*zip(*(run.stages[:-1] for run in told), strict=True), ends]
+    stages = tuple(statistics.median_low(epochs) for epochs in each)
+    run = told[ends.index(stages[-1])]
+    rates: list[float] = []
+    found = rates_of(run)
+    dropped = sorted(looking)
+    if _sets_rates(route) and len(found) >= sum(run.stages):
+        dropped = sorted({*dropped, *({"reduce_lr_on_plateau"} & route.callbacks.keys())})
+        for place, n in enumerate(stages):
+            own = found[sum(run.stages[:place]) :][: run.stages[place]]
+            rates += [own[min(epoch, len(own) - 1)] for epoch in range(n)]
+    how = f"{count(sum(stages), 'epoch')}{_in_stages(stages)}, of each the median over folds"
+    if rates:
+        how += f", with the learning rates of fold {run.fold}"
+    return Course(sum(stages), f"{how}; without {', '.join(dropped)}", tuple(dropped), tuple(rates), stages)
+
+
+def _in_stages(stages: Sequence[int]) -> str:
+    return f" in stages of {joined(list(map(str, stages)))}" if len(stages) > 1 else ""
+
+
+def _sets_rates(route: Route) -> bool:
+    """Tells whether a callback sets learning rates by what it sees."""
+    is_set = any(name == "reduce_lr_on_plateau" or is_own(name) for name in route.callbacks)
+    return is_set and "learning_rate_scheduler" not in route.callbacks
 
 
 def _looks_at_val(arguments: Mapping[str, Any]) -> bool:

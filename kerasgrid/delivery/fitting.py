@@ -140,8 +140,7 @@ class FitPlanner:
             return
         course, total = course_of(route, runs), route.epochs
         if epochs is not None:
-            how, total = f"{count(epochs, 'epoch')}, as asked for", epochs
-            course = Course(epochs, how, course.dropped, course.rates)
+            course, total = course.of(epochs), epochs
         rows = np.arange(self._n_rows)
         for seed in range(seeds):
             file, about = self.finished.paths.fitted(row["id"], seed), {"kind": "fit", "seed": seed}
@@ -194,6 +193,7 @@ class FitPlanner:
                 "search": self.prepared.identity,
                 "params": row["params"],
                 "course": [course.epochs, total, list(course.dropped), list(course.rates)],
+                **({"stages": list(course.stages)} if course.stages else {}),
                 "rows": None if start else len(rows),
             }
         )
@@ -211,6 +211,7 @@ class FitPlanner:
             course.dropped,
             course.rates,
             None if start is None else start.absolute(),
+            course.stages,
         )
         data, config = self.prepared.data, self.finished.config
         card = {
@@ -438,6 +439,7 @@ class _Session:
                 "is_scaled_inside": given["is_scaled_inside"] and is_whole,
             },
             "epochs": record.epochs,
+            **({"stages": list(record.stages)} if record.stages else {}),
             "n_parameters": record.n_parameters,
             "fit_time": record.fit_time,
             "dead": record.dead,

@@ -35,8 +35,7 @@ class Task:
     @property
     def longest(self) -> int:
         """The most epochs that a candidate may ask for."""
-        named = [Space([grid]).values("epochs") for grid in self.space.grids]
-        return max(self.epochs({"epochs": n} if n else {}) for own in named for n in own or [None])
+        return max(self.epochs(params) for params in self.space.only("epochs", "stages").together())
 
     @property
     def n_trials(self) -> int:

@@ -123,7 +123,7 @@ def route(
     """
     model = {name: value for name, value in params.items() if goes_to_model(name, signature)}
     rest = {name: value for name, value in params.items() if name not in model}
-    loop = {**DEFAULTS, **signature.loop, **params}
+    batch_size = {**DEFAULTS, **signature.loop, **params}["batch_size"]
     arguments: dict[str, dict[str, Any]] = {"optimizer": {}, "loss": {}}
     for name, value in rest.items():
         group, _, argument = name.partition(".")
@@ -134,11 +134,11 @@ def route(
     own = Training.of(rest, training or {})
     if own.accumulate > 1:
         arguments["optimizer"]["gradient_accumulation_steps"] = own.accumulate
-    in_turn = merge_stages(rest, stages)
+    in_turn = stages_of(params, signature, stages)
     return Route(
         model=model,
-        batch_size=loop["batch_size"],
-        epochs=sum(stage.epochs for stage in in_turn) or loop["epochs"],
+        batch_size=batch_size,
+        epochs=epochs_of(params, signature, stages),
         optimizer=find_optimizer(rest["optimizer"]) if "optimizer" in rest else None,
         optimizer_args=arguments["optimizer"],
         loss=find_loss(rest["loss"]) if "loss" in rest else None,
@@ -148,6 +148,22 @@ def route(
         training=own,
         stages=in_turn,
     )
+
+
+def stages_of(
+    params: Mapping[str, Any], signature: Signature, section: Sequence[Mapping[str, Any]] | None
+) -> tuple[Stage, ...]:
+    """Returns a candidate's stages, as `merge_stages`, without what the model function takes itself."""
+    own = {name: value for name, value in params.items() if not goes_to_model(name, signature)}
+    return merge_stages(own, section)
+
+
+def epochs_of(
+    params: Mapping[str, Any], signature: Signature, section: Sequence[Mapping[str, Any]] | None
+) -> int:
+    """Returns the epochs that a candidate asks for, in all of its stages where it has some."""
+    in_turn = sum(stage.epochs for stage in stages_of(params, signature, section))
+    return in_turn or {**DEFAULTS, **signature.loop, **params}["epochs"]
 
 
 def merge_augment(params: Mapping[str, Any], section: Mapping[str, Any] | None) -> Augment | None:

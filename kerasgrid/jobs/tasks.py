@@ -83,6 +83,7 @@ class FinalRecord:
         dead: Why the net has learnt nothing; None where it is not known to have.
         center: (channel,) each, what is subtracted of scaled images and what they are divided by.
         first_values: As in FoldRecord.
+        stages: Epochs that each stage was trained; none where there are none.
     """
 
     job: tuple[int, int, int]
@@ -93,6 +94,7 @@ class FinalRecord:
     dead: str | None = None
     center: tuple[Sequence[float], Sequence[float]] | None = None
     first_values: float | None = None
+    stages: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

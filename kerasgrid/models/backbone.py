@@ -26,6 +26,7 @@ from kerasgrid.models.blocks import (
     is_whole,
     normalization_of,
 )
+from kerasgrid.models.freezing import freeze
 from kerasgrid.models.weights import IMAGENET, NONE, load_weights, with_imagenet
 
 POOLINGS = ("own", "avg", "max", "flatten")
@@ -114,12 +115,9 @@ def backbone(
     x = _pictures(net, inputs, resize)
     body = net.with_weights(x.shape[1:], NONE if weights is None else weights)
     x = net.prepare(x)
-    if trainable:
-        x = body(x)
-    else:
-        body.trainable = False
-        x = body(x, training=False)
-    x = net.pooled(x, pooling)
+    if not trainable:
+        freeze([body])
+    x = net.pooled(body(x), pooling)
     for width in widths:
         x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
         x = dense_drop(act(norm(x)))

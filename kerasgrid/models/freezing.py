@@ -35,36 +35,40 @@ def freeze(layers: Iterable[keras.Layer]) -> None:
     Args:
         layers: Models among them with all that is in them.
     """
-    for layer in layers:
-        layer.trainable = False
-        for inner in (layer, *layers_within(layer)):
-            rates = _random_rates(inner)
+    for inner in _all_within(layers):
+        inner.trainable = False
+        if rates := _random_rates(inner):
             _rates.setdefault(inner, {}).update(rates)
-            for name in rates:
-                setattr(inner, name, 0.0)
+        for name in rates:
+            setattr(inner, name, 0.0)
 
 
 def thaw(layers: Iterable[keras.Layer]) -> None:
     """Lets layers be trained, and draw as they did before they were frozen; models with all in them."""
+    for inner in _all_within(layers):
+        inner.trainable = True
+        _restore_rates(inner)
+
+
+def _all_within(layers: Iterable[keras.Layer]) -> Iterator[keras.Layer]:
+    """Yields layers and all in them: a model that is trainable passes nothing on when it is set so again."""
     for layer in layers:
-        layer.trainable = True
-        restore_rates(layer)
+        yield from (layer, *layers_within(layer))
 
 
-def restore_rates(layer: keras.Layer) -> None:
-    """Lets a layer, or all in a model, draw as before it was frozen, as its config is to be saved."""
-    for inner in (layer, *layers_within(layer)):
-        for name, rate in _rates.pop(inner, {}).items():
-            setattr(inner, name, rate)
+def _restore_rates(layer: keras.Layer) -> None:
+    for name, rate in _rates.pop(layer, {}).items():
+        setattr(layer, name, rate)
 
 
 @contextmanager
 def rates_kept(model: keras.Model) -> Iterator[None]:
-    """Lets layers that are frozen within have their rates again at the end."""
+    """Lets layers that are frozen within have their rates again at the end, as a saved config is to."""
     try:
         yield
     finally:
-        restore_rates(model)
+        for layer in layers_within(model):
+            _restore_rates(layer)
 
 
 def train_only(model: keras.Model, trainable: str) -> None:
@@ -100,7 +104,7 @@ def chosen_layers(model: keras.Model, trainable: str) -> list[keras.Layer]:
         chosen = found[-n:]
     else:
         chosen = _from(model, found, trainable)
-    if not any(layer.weights for layer in chosen):
+    if model.built and not any(layer.weights for layer in chosen):
         raise ModelError(
             f"{model.name}: of stages, {trainable!r} is {_named(chosen)}, which have no weights to train. "
             f"{_INSTEAD}"

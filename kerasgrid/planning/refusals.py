@@ -71,13 +71,16 @@ class Refusals:
         sections = {"callbacks": _callbacks(config.callbacks), "augment": config.given_augment or {}}
         sections |= {"training": training}
         fixed = {name: (f"params.{name}", value) for name, value in config.params.items()}
+        if config.stages is not None:
+            fixed.setdefault("stages", ("stages", config.given_stages))
         for section, given in sections.items():
             for name, value in given.items():
                 path = f"{section}.{name}"
                 fixed.setdefault(path, (path, value))
         self._paths = {name: path for name, (path, _) in fixed.items()}
         self._fixed = {name: value for name, (_, value) in fixed.items()}
-        self._recipe = replace(recipe, params={}, callbacks={}, training={}, augment=None, packs=False)
+        bare = replace(recipe, params={}, callbacks={}, training={}, augment=None, stages=None)
+        self._recipe = replace(bare, packs=False)
         self._tried = 0
 
     def find(self, records: Sequence[ProbeRecord]) -> list[Refusal]:

@@ -70,6 +70,7 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         base=str(trainable.base),
         augment=config.given_augment,
         training=config.training.model_dump(exclude={"pack"}),
+        stages=config.given_stages,
         data_folder=str(data.place),
         paths=RunPaths(paths.results.absolute(), paths.name),
         source=data.source,

@@ -403,6 +403,7 @@ class _Fold(_Record):
     alone: bool = False
     anew: bool = False
     best_epoch: Count | None = None
+    stages: list[Count] | None = None
     n_parameters: Count | None = None
     memory_bytes: Count | None = None
     dead: str | None = None

@@ -38,6 +38,7 @@ class FoldRun:
     Attributes:
         best_epoch: The best epoch by what an early stopping or checkpoint looked at, from 1; None where none
             did. Where its weights were restored, they made the score.
+        stages: Epochs of each stage; none where there were no stages.
         history: Lists over the epochs, or the file that holds them.
     """
 
@@ -45,6 +46,7 @@ class FoldRun:
     repeat: int
     best_epoch: int | None
     history: Mapping[str, Sequence[float]] | Path
+    stages: tuple[int, ...] = ()
 
 
 def runs_of(row: Mapping[str, Any], folder: Path) -> list[FoldRun]:
@@ -59,7 +61,8 @@ def runs_of(row: Mapping[str, Any], folder: Path) -> list[FoldRun]:
         for part in fold.get("repeats") or [fold]:
             file = part.get("history_file")
             history = part["history"] if file is None else folder / file
-            runs.append(FoldRun(fold["fold"], part.get("repeat", 0), part["best_epoch"], history))
+            about = fold["fold"], part.get("repeat", 0), part["best_epoch"], history
+            runs.append(FoldRun(*about, tuple(part.get("stages") or ())))
     return runs
 
 

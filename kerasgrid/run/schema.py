@@ -90,6 +90,7 @@ class _Fit(_Part):
     fit_time: Number = None
     epochs: Count | None = None
     best_epoch: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
+    stages: Annotated[list[Count] | None, Few] = None
     first_values: Share | None = None
     debiased_score: Number = None
     thresholds: Curve | None = None
@@ -117,6 +118,7 @@ class _Trial(_Part):
     std_test_score: Number = None
     rank_test_score: Count | None = None
     mean_debiased_score: Number = None
+    stages: Annotated[list[Count] | None, Few] = None
     first_values: Share | None = None
     mean_fit_time: Number = None
     end_time_s: Number = None

@@ -206,6 +206,14 @@ class Space(Sequence[Params]):
             return covering
         return [covering[place * (len(covering) - 1) // max(1, most - 1)] for place in range(most)]
 
+    def only(self, *sections: str) -> Space:
+        """Returns the space of the parameters that belong to some sections, or are so called."""
+        own = [
+            {name: dimension for name, dimension in grid.items() if name.partition(".")[0] in sections}
+            for grid in self.grids
+        ]
+        return Space(own or [{}])
+
     def together(self, switch: str = "") -> Iterator[Params]:
         """Yields candidates in which values stand beside one another (of a range without a step, its ends).
 

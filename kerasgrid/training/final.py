@@ -99,6 +99,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             ),
             None if center is None else (center[0].tolist(), center[1].tolist()),
             loop.counted.first_values,
+            tuple(progress.stages) if task.stages else (),
         )
     )
 
@@ -108,13 +109,19 @@ def _as_asked(candidate: Candidate, task: FinalTask) -> Candidate:
 
     A kept model goes on in its last stage alone.
     """
-    route = candidate.route
-    if task.start is not None and route.stages:
+    route, stages = candidate.route, candidate.route.stages
+    if task.start is not None and stages:
         last = {"epochs": task.total, "learning_rate": None, "callbacks": "anew"}
-        route = replace(route, stages=(route.stages[-1].model_copy(update=last),))
+        stages = (stages[-1].model_copy(update=last),)
+    elif sum(task.stages) == task.total:  # as asked for, and so are schedules
+        stages = tuple(
+            stage.model_copy(update={"epochs": n}) for stage, n in zip(stages, task.stages, strict=False)
+        )
     kept = {name: args for name, args in route.callbacks.items() if name not in task.dropped}
     model = {**route.model, **({"epochs": task.total} if "epochs" in route.model else {})}
-    return replace(candidate, route=replace(route, callbacks=kept, epochs=task.total, model=model))
+    return replace(
+        candidate, route=replace(route, callbacks=kept, epochs=task.total, model=model, stages=stages)
+    )
 
 
 def _callbacks(

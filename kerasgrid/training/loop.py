@@ -70,6 +70,7 @@ class Loop:
         until: The epoch, from 1, after which the job waits; None for none.
         progress: Where the job stands.
         saved: The checkpoint that it stands at; None for none.
+        hooks: The callbacks as they go on from the stretch before; None to let them begin.
     """
 
     job: Job
@@ -85,6 +86,7 @@ class Loop:
     until: int | None = None
     progress: checkpoint.Progress = field(default_factory=checkpoint.Progress)
     saved: checkpoint.Checkpoint | None = None
+    hooks: keras.callbacks.CallbackList | None = None
     best_epoch: int | None = None
     _saved_at: float = field(default_factory=time.monotonic)
     _watch: _Stopwatch = field(default_factory=lambda: _Stopwatch())
@@ -108,12 +110,15 @@ class Loop:
         optimizer = self.model.optimizer
         finalize = optimizer.finalize_variable_values
         optimizer.finalize_variable_values = _put_off  # each epoch is a fit, and this is for the last one
-        epochs = stretch.end - stretch.first
-        hooks = keras.callbacks.CallbackList(
-            list(self.callbacks), model=self.model, epochs=epochs, steps=self.n_steps, verbose=0
-        )
-        if stretch.begins or saved is not None:
+        about = {"epochs": stretch.end - stretch.first, "steps": self.n_steps, "verbose": 0}
+        hooks = self.hooks
+        if hooks is None:
+            hooks = keras.callbacks.CallbackList(list(self.callbacks), model=self.model, **about)
             hooks.on_train_begin()
+        else:
+            hooks.set_model(self.model)
+            hooks.set_params(about)
+        self.hooks = hooks
         if stretch.begin and saved is None and self._pauses():  # as after any epoch
             return False
         done, logs = False, {}

@@ -15,6 +15,7 @@ from kerasgrid.errors import ChangedError, KerasgridError, ModelError, ScoreErro
 from kerasgrid.jobs.objective import made_up, own_score
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.endings import scales_input
+from kerasgrid.models.freezing import chosen_layers
 from kerasgrid.models.hyperparameters import declared
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference
@@ -23,7 +24,7 @@ from kerasgrid.records import Context, Frozen, ProbeRecord, WeightsFile
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Batches
 from kerasgrid.training.candidate import Candidate
-from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.compiling import Compiled, FreshOptimizer
 from kerasgrid.training.frozen import WholeError
 from kerasgrid.training.moving import greatest_momentum
 from kerasgrid.training.rest import Rest
@@ -51,6 +52,10 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         compiled = candidate.compile()
         callbacks = candidate.callbacks(compiled, np.arange(len(data)))
         _check_preprocessing(candidate)
+        if candidate.route.stages:
+            FreshOptimizer(compiled.model)
+        for stage in candidate.route.stages:
+            chosen_layers(compiled.model, stage.trainable)
         _check_scores(candidate, compiled)
         if candidate.route.callbacks or compiled.callbacks or candidate.objective.kind == "keras":
             _check_metrics(candidate, compiled)

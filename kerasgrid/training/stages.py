@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasgrid.config.stages import Stage
+from kerasgrid.config.stages import Stage, going_on
 from kerasgrid.models.freezing import chosen_layers, rates_kept, train_only
 from kerasgrid.models.keras_private import schedule_of
 from kerasgrid.records import Context, Fold, Job
@@ -101,19 +101,20 @@ class Fit:
                 if fresh is not None:
                     compiled = replace(compiled, drawn=compiled.drawn | _trained(model, stages[:place]))
                     train_only(model, stages[place].trainable)
-                    ended_with = rate_of(model.optimizer)
+                    ended_with = rate_of((before or self).compiled.model.optimizer)
                     fresh.compile(compiled, _rate(stages, place))
-                    candidate = _over(candidate, _going_on(stages, place))
+                    candidate = _over(candidate, going_on(stages, place))
                 # The graph of the stretch is known: its samples, its callbacks and its loop are made of it.
                 if (stretch.begins and stretch.ends) or not _keeps_weights(candidate):
                     found = on_outputs(candidate, compiled, self.context)
                     if found is None:
                         return before, False
                     candidate, compiled = found
+                hooks = None
                 if stretch.begins or before is None:
                     callbacks = self.callbacks(candidate, compiled, stretch)
                 else:
-                    callbacks = before.callbacks
+                    callbacks, hooks = before.callbacks, before.hooks
                     _take_on(callbacks, compiled.model, stages[place], ended_with)
                 loop = Loop(
                     job=self.job,
@@ -129,6 +130,7 @@ class Fit:
                     until=self.until,
                     progress=self.progress,
                     saved=saved,
+                    hooks=hooks,
                 )
                 if not loop.run():
                     return loop, False
@@ -143,7 +145,7 @@ class Fit:
         stages, left = self.candidate.route.stages, self.epochs[place:]
         if not stages:
             return Stretch(left[0], total=left[0])
-        together = _going_on(stages, place)
+        together = going_on(stages, place)
         return Stretch(
             end=begin + left[0],
             begin=begin,
@@ -151,7 +153,7 @@ class Fit:
             start=together.start,
             total=begin + sum(left),
             begins=place == together.start,
-            ends=place == together.stop - 1,
+            ends=place == together.stop - 1 or len(left) == 1,
         )
 
 
@@ -170,16 +172,9 @@ def _trained(model: keras.Model, stages: Sequence[Stage]) -> set[int]:
     return found
 
 
-def _going_on(stages: Sequence[Stage], place: int) -> range:
-    """Returns the places of the stages that the callbacks of one are of."""
-    starts = [start for start, stage in enumerate(stages) if start == 0 or stage.callbacks == "anew"]
-    begin = max(start for start in starts if start <= place)
-    return range(begin, min([start for start in starts if start > place], default=len(stages)))
-
-
 def _rate(stages: Sequence[Stage], place: int) -> float | None:
     """Returns the first learning rate of a stage; None for the candidate's."""
-    together = [stages[other] for other in _going_on(stages, place) if other <= place]
+    together = [stages[other] for other in going_on(stages, place) if other <= place]
     given = [stage.learning_rate for stage in together if stage.learning_rate is not None]
     return given[-1] if given else None
 

@@ -48,6 +48,7 @@ ADAM = (
     "amsgrad, beta_1, beta_2, clipnorm, clipvalue, ema_momentum, ema_overwrite_frequency, epsilon, "
     "global_clipnorm, gradient_accumulation_steps, learning_rate, loss_scale_factor, use_ema, weight_decay"
 )
+TWO = "stages: [{trainable: head, epochs: 3}, {trainable: all, epochs: 2}]\n"
 NOT_YET = "which this version does not have yet: leave it out."
 
 
@@ -97,6 +98,51 @@ def refusal(folder, text, *overrides):
         (
             "params: {dropout: 0.2}\nspace: {dropout: [0.1]}",
             "params.dropout: is searched too, so that this value is never used: remove one of them.",
+        ),
+        # stages
+        (
+            TWO + "params: {epochs: 3}",
+            "params.epochs: does not go with stages, which say how many epochs each takes: leave it out.",
+        ),
+        (
+            TWO + "space: {epochs: [3, 4]}",
+            "space.epochs: does not go with stages, which say how many epochs each takes: leave it out.",
+        ),
+        (
+            TWO + "space: {stages.3.epochs: [1]}",
+            "space.stages.3.epochs: is of stage 3, and there are 2: give `stages` as many.",
+        ),
+        (
+            "space: {stages.2.epochs: [1]}",
+            "space.stages.2.epochs: is of stage 2, and there are none: give `stages` as many.",
+        ),
+        (
+            TWO + "space: {stages.0.epochs: [1]}",
+            "space.stages.0.epochs: names no stage; such as stages.2.learning_rate holds, the second one's.",
+        ),
+        (
+            TWO + "space: {stages.2.epoch: [1]}",
+            "space.stages.2.epoch: 'epoch' is no key of a stage. Did you mean 'epochs'? Known: callbacks, epochs, learning_rate, trainable.",
+        ),
+        (
+            TWO + "space: {stages.2.epochs: [1, 0]}",
+            "space.stages.2.epochs: is 0; at least 1 holds.",
+        ),
+        (
+            TWO + "space: {stages.1.callbacks: [continue]}",
+            "space.stages.1.callbacks: is 'continue', and no stage is before the first.",
+        ),
+        (
+            "space: {stages: [{trainable: all, epochs: 2}]}",
+            "space.stages: is {'trainable': 'all', 'epochs': 2}; a list of stages holds, in its own brackets.",
+        ),
+        (
+            "space: {stages: [[{trainable: all, epochs: 0}]]}",
+            "space.stages: of [{'trainable': 'all', 'epochs': 0}] [0].epochs: is 0; at least 1 holds.",
+        ),
+        (
+            TWO + "callbacks: {learning_rate_scheduler: {schedule: cosine, warmup_epochs: 2.5}}",
+            "callbacks.learning_rate_scheduler.warmup_epochs: is 2.5, and a candidate of 2 epochs never reaches its learning rate.",
         ),
         # values of the loop's own parameters
         ("space: {batch_size: [0]}", "space.batch_size: is 0; a whole number of at least 1 holds."),

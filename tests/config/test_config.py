@@ -18,7 +18,10 @@ from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.errors import ConfigError, speaking_of_flags
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-TOP = "augment, autokeras, callbacks, data, exclude, executor, model, name, params, search, space, training"
+TOP = (
+    "augment, autokeras, callbacks, data, exclude, executor, model, name, params, search, space, stages, "
+    "training"
+)
 
 # The interface's example, whole.
 EXAMPLE = """\
@@ -272,6 +275,20 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         (
             "name: ..",
             "name: is '..'; a file name of up to 200 bytes of UTF-8 without / \\ : * ? \" < > | holds.",
+        ),
+        ("stages: []", "stages: is []; at least 1 item holds."),
+        (
+            "stages: [{trainable: last 0, epochs: 1}]",
+            "stages[0].trainable: is 'last 0'; head, all, last N from 1, or the name of a layer holds.",
+        ),
+        (
+            "stages: [{trainable: all, epochs: 3, callback: anew}]",
+            "stages[0].callback: unknown key. Did you mean 'callbacks'? Known: callbacks, epochs, "
+            "learning_rate, trainable.",
+        ),
+        (
+            "stages: [{trainable: head, epochs: 1, callbacks: continue}]",
+            "stages: begin with callbacks: continue, and no stage is before: leave it out in the first.",
         ),
     ],
 )

@@ -198,6 +198,14 @@ def test_a_backbone_that_is_not_trained_is_as_in_prediction():
         np.testing.assert_array_equal(now, then)
 
 
+@pytest.mark.parametrize("name", ["EfficientNetB0", "ConvNeXtTiny", "vit"])
+def test_what_is_random_in_a_backbone_is_not_where_it_is_not_trained(name):
+    model = backbone((32, 32, 3), 3, backbone=name, trainable=False)
+    samples = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    training, prediction = (keras.ops.convert_to_numpy(model(samples, training=t)) for t in (True, False))
+    np.testing.assert_array_equal(training, prediction)
+
+
 # Learning and folding
 
 

@@ -179,6 +179,9 @@ def test_weights_without_decay_are_known():
         by_variable.exclude_from_weight_decay(var_list=[keras.Variable(np.zeros(1))])
         assert private.excludes_from_decay(by_name)
         assert private.excludes_from_decay(by_variable)
+        other = keras.optimizers.AdamW()
+        private.keep_exclusions(by_name, other)
+        assert private.excludes_from_decay(other)
 
 
 @pytest.mark.backend

@@ -1,0 +1,197 @@
+"""Fits in stages: against Keras's own with a compile between, cut off anywhere, waiting, and at the end."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+from fakes import Collector, prepare_run
+from whole_jobs import Small, finished, result
+
+import kerasgrid as kg
+from kerasgrid.data.in_memory import NOTHING
+from kerasgrid.executors import Inline
+from kerasgrid.planning.packing import Graphs
+from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, ProbeRecord, RungRecord, Trial
+from kerasgrid.seeds import data_order, model_seed
+from kerasgrid.training import job as job_module
+from kerasgrid.training.batches import Batches, Scaling, targets_of
+from kerasgrid.training.candidate import Candidate
+from kerasgrid.training.probe import probe
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager")]
+
+JOB = Job(Trial(0, {}), 0)
+TWO = [{"trainable": "head", "epochs": 2}, {"trainable": "all", "epochs": 3, "learning_rate": 0.001}]
+STOPPING = {"early_stopping": {"monitor": "loss", "min_delta": 10.0, "restore_best_weights": True}}
+"""By which each stage ends after its second epoch, and goes back to its first."""
+
+
+def on_a_base(input_shape, n_classes):
+    """Builds a net whose head is on a model within, that normalises and drops."""
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Dense(16, activation="relu")(keras.layers.Flatten()(inputs))
+    x = keras.layers.Dropout(0.5, name="base_drop")(keras.layers.BatchNormalization(momentum=0.5)(x))
+    base = keras.Model(inputs, x, name="base")
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Dropout(0.25, name="drop")(base(inputs))
+    return keras.Model(inputs, keras.layers.Dense(n_classes, activation="softmax", name="scores")(x))
+
+
+@pytest.fixture
+def make(tmp_path):
+    def of(name="run", interval_s=1e9, stages=TWO, **changes):
+        config = {
+            "name": name,
+            "data": {"train": "digits", "scale": 16, "subset": 100},
+            "model": on_a_base,
+            "params": {"batch_size": 20, "learning_rate": 0.01},
+            "stages": stages,
+            "search": {"folds": 2},
+        }
+        return Small(*prepare_run(config | changes, tmp_path, interval_s, NOTHING))
+
+    return of
+
+
+def trained(small, job=JOB, **changes) -> FoldRecord:
+    return small.train(Pack((job,), **changes)).records[job.id]
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("callbacks", [{}, STOPPING])
+def test_stages_are_fits_of_keras_with_a_compile_between(make, callbacks):
+    small = make(callbacks=callbacks)
+    found = trained(small)
+    recipe, fold = small.recipe, small.prepared.folds[0]
+    candidate = Candidate.of(recipe, {})
+    seed = model_seed(recipe.seed, JOB)
+    keras.utils.set_random_seed(seed)
+    compiled = candidate.compile()
+    job_module.initialize(candidate, compiled, seed)
+    model, data = compiled.model, candidate.data
+    targets = targets_of(data.labels, compiled.labels, recipe.target, compiled.n_outputs)
+
+    class Ordered(Batches):
+        def begin(self, epoch, logs):
+            self.rows = fold.train[data_order(recipe.seed, JOB, epoch + before, len(fold.train))]
+
+    base, history, before = model.get_layer("base"), [], 0
+    drop = base.get_layer("base_drop")
+    for is_frozen, epochs, rate in ((True, 2, 0.01), (False, 3, 0.001)):
+        for layer in (base, *base.layers):
+            layer.trainable = not is_frozen
+        drop.rate = 0.0 if is_frozen else 0.5
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        statistics = [np.array(value) for value in base.non_trainable_weights[-2:]]
+        batches = Ordered(data.images, targets, fold.train, 20, Scaling(16))
+        callback = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin)
+        own = [keras.callbacks.EarlyStopping(**callbacks["early_stopping"])] if callbacks else []
+        told = model.fit(batches, epochs=epochs, shuffle=False, verbose=0, callbacks=[callback, *own])
+        history += told.history["loss"]
+        before += len(told.epoch)
+        if is_frozen:
+            np.testing.assert_array_equal(statistics, base.non_trainable_weights[-2:])
+    wanted = [2, 2] if callbacks else [2, 3]
+    assert list(found.stages) == wanted
+    assert (found.epochs, found.best_epoch) == (sum(wanted), 3 if callbacks else 5)
+    np.testing.assert_allclose(found.history["loss"], history, rtol=1e-6)
+    np.testing.assert_allclose(found.history["learning_rate"], [0.01] * 2 + [0.001] * wanted[1])
+    measured = model.evaluate(
+        Batches(data.images, targets, fold.test, 50, Scaling(16)), verbose=0, return_dict=True
+    )
+    assert found.metrics["loss"] == pytest.approx(measured["loss"], rel=1e-6)
+
+
+PLATEAU = {"reduce_lr_on_plateau": {"monitor": "loss", "min_delta": 10.0, "factor": 0.5, "patience": 1}}
+
+
+@pytest.mark.parametrize("callbacks", ["anew", "continue"])
+def test_a_fit_that_is_cut_off_or_waits_in_any_stage_ends_in_the_same_bits(make, callbacks):
+    stages = [TWO[0], {"trainable": "all", "epochs": 3, "callbacks": callbacks}]
+    given = {"stages": stages, "callbacks": PLATEAU}
+    whole = trained(make(**given))
+    rates = [0.01, 0.01] + ([0.01, 0.01, 0.005] if callbacks == "anew" else [0.005, 0.0025, 0.00125])
+    assert whole.history["learning_rate"] == pytest.approx(rates)
+
+    small = make("cut", 0.0, **given)  # a checkpoint after each of three steps an epoch, but the last one
+    found = finished(small, Pack((JOB,)), (2, 3, 2, 4))
+    assert result(found[JOB.id]) == result(whole)
+
+    small, waited = make("waits", **given), []
+    for until in (1, 2, 4):  # within the first stage, between the two, and within the second
+        [reached] = small.train(Pack((JOB,), until=until)).of(RungRecord)
+        waited.append((reached.reached.epochs, list(reached.reached.stages)))
+    assert waited == [(1, []), (2, [2]), (4, [2])]
+    assert result(trained(small)) == result(whole)
+
+    small = make("stopped", **given)
+    for n in (2, 1, 1):
+        small.train(Pack((JOB,)), Collector(stop_after=n))
+    context = small.train(Pack((JOB,)))
+    assert [(one.epoch, one.epochs) for one in context.of(EpochRecord)] == [(5, 5)]
+    assert result(context.records[JOB.id]) == result(whole)
+
+
+@pytest.mark.parametrize(
+    ("second", "wanted"),
+    [  # a half cosine over 2 epochs of 3 steps, and over 1; or over all 3 from the rate of the second
+        ({"callbacks": "anew", "learning_rate": 0.002}, (0.01, 6, 0.002, 3)),
+        ({"callbacks": "continue", "learning_rate": 0.002}, (0.01, 9, 0.002, 9)),
+        ({"callbacks": "continue"}, (0.01, 9, 0.01, 9)),
+    ],
+)
+def test_schedules_begin_anew_or_go_on(make, second, wanted):
+    stages = [TWO[0], {"trainable": "last 1", "epochs": 1, **second}]
+    given = {"callbacks": {"learning_rate_scheduler": {"schedule": "cosine"}}, "stages": stages}
+    found = trained(make(**given)).history["learning_rate"]
+    high, total, other, left = wanted
+    steps = [(2, total, high), (5, total, high), (8 if total == 9 else 2, left, other)]
+    assert found == pytest.approx([h * (1 + np.cos(np.pi * step / n)) / 2 for step, n, h in steps])
+
+
+def test_what_no_stage_can_train_is_told_before(make):
+    small, context = make(stages=[TWO[0], {"trainable": "scorse", "epochs": 1}]), Collector()
+    probe(small.recipe, {}, context)
+    [found] = context.of(ProbeRecord)
+    assert (
+        found.error["message"]
+        .partition("'scorse'")[2]
+        .startswith(" is no layer of it, nor a model within. Did you mean 'scores'? Known: all, base, ")
+    )
+    graphs = Graphs(make().prepared, make().recipe, Inline()).of([JOB.trial])
+    assert graphs[0].reason == "it is trained in stages, each of them another graph"
+
+
+def test_a_search_over_stages_and_the_model_of_all_rows(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = kg.search(
+        {
+            "name": "stages",
+            "data": {"train": "digits", "scale": 16, "subset": 200},
+            "model": on_a_base,
+            "params": {"batch_size": 20},
+            "stages": TWO,
+            "callbacks": {"early_stopping": {"monitor": "val_loss", "min_delta": 10.0, "patience": 1}},
+            "space": {"stages.1.trainable": ["head"], "stages.2.epochs": [1, 3]},
+            "search": {"folds": 2},
+            "training": {"batch_norm": "debiased"},
+            "executor": {"kind": "inline"},
+        }
+    )
+    one, three = sorted(results.trials, key=lambda row: row["params"]["stages.2.epochs"])
+    assert [fold["stages"] for fold in one["folds"]] == [[2, 1]] * 2
+    assert [fold["stages"] for fold in three["folds"]] == [[2, 2]] * 2
+    fitted = kg.fit(results, trial=three["id"], model=on_a_base)
+    [card] = fitted.cards
+    assert card["how"] == (
+        "3 epochs in stages of 2 and 1, of each the median over folds; without early_stopping"
+    )
+    assert (card["epochs"], card["stages"]) == (3, [2, 1])
+    model = keras.models.load_model(fitted.models[0])
+    rates = {layer.name: layer.rate for layer in model._flatten_layers() if hasattr(layer, "rate")}
+    assert rates == {"base_drop": 0.5, "drop": 0.25}
