@@ -98,7 +98,7 @@ class Batches(keras.utils.PyDataset):
         places: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.places = rows if places is None else places
+        self.places = places
         self.prepare, self.weights, self.mix = prepare, weights, mix
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.scaling, self.first = batch_size, scaling, first
@@ -107,8 +107,8 @@ class Batches(keras.utils.PyDataset):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.images = self.targets = self.rows = self.places = np.empty(0)
-        self.weights = None
+        self.images = self.targets = self.rows = np.empty(0)
+        self.weights = self.places = None
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size) - self.first
@@ -120,7 +120,8 @@ class Batches(keras.utils.PyDataset):
         """
         start = (index + self.first) * self.batch_size
         rows = self.rows[start : start + self.batch_size]
-        images = self.scaling.divide(self.images[self.places[start : start + self.batch_size]])
+        places = self.rows if self.places is None else self.places
+        images = self.scaling.divide(self.images[places[start : start + self.batch_size]])
         if self.prepare is not None:
             images = self.prepare(images, index + self.first)
         given = self.scaling.center(images)
