@@ -122,6 +122,7 @@ class Outputs:
             StorageError: The disk is full or cannot be written.
         """
         with contextlib.suppress(OSError, ValueError):
+            self._sums()
             self.read()
             return
         _checked.pop(self.folder / _ARRAY, None)

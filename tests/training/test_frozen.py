@@ -1,0 +1,142 @@
+"""A net is cut behind the largest part from its inputs on that training changes nothing of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from kerasgrid.models.backbone import backbone  # noqa: E402
+from kerasgrid.models.inputs import inputs_of  # noqa: E402
+from kerasgrid.training.candidate import recorded  # noqa: E402
+from kerasgrid.training.frozen import WholeError, split  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
+layers = keras.layers
+SHAPE = (8, 8, 3)
+
+
+def conv(**given):
+    return layers.Conv2D(**{"filters": 2, "kernel_size": 3, "trainable": False, "name": "conv", **given})
+
+
+def chain(*parts):
+    return keras.Sequential([keras.Input(SHAPE), *parts, layers.Flatten(name="flat"), layers.Dense(3)])
+
+
+def within(**given):
+    """Returns a model within another one, of two layers of which the first is frozen."""
+    image = keras.Input(SHAPE)
+    x = conv(name="first")(layers.Rescaling(1 / 255, name="scaled")(image))
+    inner = keras.Model(image, conv(name="second", trainable=True)(x), name="inner")
+    outer = keras.Input(SHAPE)
+    return keras.Model(outer, layers.Dense(3)(layers.GlobalMaxPooling2D()(inner(outer, **given))))
+
+
+def over_the_cut():
+    """Returns a net with a shortcut from its frozen part past a layer that is trained."""
+    image = keras.Input(SHAPE)
+    x = conv()(image)
+    y = conv(name="trained", trainable=True, padding="same")(layers.ReLU()(x))
+    return keras.Model(image, layers.Dense(3)(layers.Flatten()(x + y)))
+
+
+def twice():
+    """Returns a net that calls a frozen layer before and behind one that is trained."""
+    image, shared = keras.Input(SHAPE), conv(filters=3, padding="same")
+    x = layers.Conv2D(3, 1)(shared(image))
+    return keras.Model(image, layers.Dense(3)(layers.Flatten()(shared(x))))
+
+
+def of_two_inputs():
+    image, facts = keras.Input(SHAPE, name="image"), keras.Input((4,), name="facts")
+    x = layers.concatenate([layers.Flatten()(conv()(image)), layers.Dense(2)(facts)])
+    return keras.Model({"image": image, "facts": facts}, layers.Dense(3)(x))
+
+
+def frozen(layer):
+    layer.trainable = False
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("make", "last", "shapes"),
+    [
+        (lambda: chain(conv()), "flat", [(72,)]),
+        (lambda: chain(conv(), layers.Dropout(0.5)), "conv", [(6, 6, 2)]),
+        (lambda: chain(conv(), layers.Dropout(0.0)), "flat", [(72,)]),
+        (lambda: chain(conv(), layers.BatchNormalization()), "conv", [(6, 6, 2)]),
+        (lambda: chain(conv(), frozen(layers.BatchNormalization())), "flat", [(72,)]),
+        (within, "first", [(6, 6, 2)]),
+        (lambda: within(training=False), "first", [(6, 6, 2)]),
+        (over_the_cut, "re_lu", [(6, 6, 2), (6, 6, 2)]),
+        (twice, "conv", [(8, 8, 3)]),
+        (of_two_inputs, "flatten", [(4,), (72,)]),
+        (lambda: backbone(SHAPE, 3, backbone="repvgg", trainable=False, dropout=0.5), None, [(128,)]),
+        (lambda: backbone(SHAPE, 3, backbone="vit", trainable=False), None, [(64,)]),
+    ],
+    ids=str,
+)
+def test_it_ends_where_something_is_trained_or_draws(make, last, shapes):
+    keras.backend.clear_session()
+    model = make()
+    cut = split(model)
+    assert [tuple(symbol.shape[1:]) for symbol in cut.rest.inputs] == shapes
+    assert last is None or cut.last == last
+    numbers = np.random.default_rng(0)
+    given = inputs_of(model)
+    x = keras.tree.map_structure(lambda one: numbers.normal(size=(4, *one.shape[1:])), given)
+    found = cut.rest(cut.part(x, training=False), training=False)
+    np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (found, model(x, training=False))))
+    assert {id(weight) for weight in cut.rest.trainable_weights} == {
+        id(weight) for weight in model.trainable_weights
+    }
+    assert not cut.part.trainable_weights
+
+
+class Own(layers.Layer):
+    """A layer of the user's own, of which is not known what it does."""
+
+    def call(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: chain(conv(trainable=True)), ""),
+        (lambda: chain(layers.Rescaling(1 / 255), conv(trainable=True)), ""),
+        (lambda: chain(layers.Conv2D(3, 1, name="first"), conv()), "the layer first is trained"),
+        (
+            lambda: chain(layers.GaussianNoise(0.1, name="noise"), conv()),
+            "the layer noise (GaussianNoise) draws",
+        ),
+        (
+            lambda: chain(layers.RandomFlip(name="flip"), conv()),
+            "the layer flip (RandomFlip) may draw something",
+        ),
+        (lambda: chain(Own(name="own"), conv()), "the layer own (Own) may draw something or mix samples"),
+        (
+            lambda: chain(layers.Normalization(name="norm"), conv()),
+            "the layer norm learns mean and variance of each fold's training rows",
+        ),
+        (lambda: frozen(chain(conv())), "nothing is trained"),
+    ],
+    ids=str,
+)
+def test_a_net_that_does_not_begin_with_one_is_whole_and_says_why(make, message):
+    with pytest.raises(WholeError) as error:
+        split(make())
+    assert str(error.value).startswith(message)
+    assert bool(str(error.value)) == bool(message)
+
+
+def test_weights_that_are_drawn_for_each_fit_are_no_part_of_it():
+    with recorded() as made:
+        model = chain(conv(), conv(name="drawn"))
+    drawn = {id(weight) for weight in model.get_layer("drawn").weights}
+    assert made.initializers.keys() >= drawn
+    assert split(model, drawn).last == "conv"
+    with pytest.raises(WholeError, match="the weights of the layer conv are drawn anew for each fit"):
+        split(model, made.initializers.keys())

@@ -1,0 +1,135 @@
+"""A frozen part that is computed once gives what computing it in each step does, and is kept for later."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import kerasgrid as kg
+from kerasgrid.data import outputs as of_data
+from kerasgrid.delivery.fitting import fit
+from kerasgrid.run.paths import RunPaths
+
+keras = pytest.importorskip("keras")
+
+from kerasgrid.models.keras_private import layers_within  # noqa: E402
+from kerasgrid.training import rest  # noqa: E402
+
+pytestmark = [pytest.mark.slow(weight=5)]
+
+X, Y = load_digits().images[:200, ..., None].astype("float32"), load_digits().target[:200]
+NET = """
+import keras
+import numpy as np
+
+def net(input_shape, n_classes, units=8):
+    image, layers = keras.Input(input_shape), keras.layers
+    parts = [layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization(), layers.Flatten()]
+    base = keras.Sequential([keras.Input(input_shape), *parts], name="base")
+    numbers = np.random.default_rng(3)
+    base.set_weights([np.abs(numbers.normal(0, 0.3, weight.shape)) for weight in base.get_weights()])
+    base.trainable = False
+    x = layers.BatchNormalization()(layers.Dense(units, activation="relu")(base(image)))
+    return keras.Model(image, layers.Dense(n_classes, activation="softmax")(x))
+"""
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """Returns a function that searches over the net, with the rows that its frozen part was given."""
+    folder = tmp_path_factory.mktemp("rest")
+    (folder / "net.py").write_text(NET)
+    passed, block = [], rest.Rest._block
+
+    def counted(self, place):
+        passed.append(place)
+        return block(self, place)
+
+    def search(name, **changes):
+        passed.clear()
+        config = {
+            "name": name,
+            "data": {"scale": 16, "normalize": {"mean": [0.25], "std": [0.5]}},
+            "model": str(folder / "net.py:net"),
+            "params": {"batch_size": 20, "epochs": 3},
+            "space": {"units": [4, 8]},
+            "search": {"folds": 2, "keep_models": "all"},
+            "executor": {"kind": "inline"},
+        }
+        kg.search({**config, **changes}, X, Y, results=folder)
+        path = folder / f"{name}.json"
+        return json.loads(path.read_text()), path, len(passed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rest.Rest, "_block", counted)
+        yield search
+
+
+def figures(told):
+    """Returns scores, losses and curves of all fits."""
+    folds = [fold for trial in told["trials"] for fold in trial["folds"]]
+    return [[fold["test_score"], fold["metrics"]["loss"], *fold["history"]["loss"]] for fold in folds]
+
+
+@pytest.fixture(scope="module")
+def once(searched):
+    return searched("once")
+
+
+@pytest.fixture(scope="module")
+def stepwise(searched):
+    return searched("stepwise", training={"frozen": "off"})
+
+
+def test_scores_are_those_of_the_whole_net(once, stepwise):
+    assert (once[2], stepwise[2]) == (4, 0)  # 200 samples, for four fits of three epochs
+    np.testing.assert_allclose(figures(once[0]), figures(stepwise[0]), rtol=2e-4)  # a pack, and Keras's fit
+    told = [[trial["n_parameters"] for trial in one[0]["trials"]] for one in (once, stepwise)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("training", "n_blocks", "tolerance"),
+    [({"pack": "off"}, 0, 1e-6), ({"frozen": "float16"}, 4, 1e-2)],
+    ids=["by Keras's own fit", "in half of the bytes"],
+)
+def test_they_are_so_in_other_ways_and_kept_outputs_are_taken(
+    searched, stepwise, training, n_blocks, tolerance
+):
+    told, _, n = searched("-".join(["other", *training]), training=training)
+    assert n == n_blocks
+    np.testing.assert_allclose(figures(told), figures(stepwise[0]), rtol=tolerance)
+
+
+def test_what_is_damaged_meanwhile_is_computed_again(searched, once, monkeypatch):
+    [path] = {one for one in of_data._checked if np.load(one, mmap_mode="r").dtype == "float32"}
+    with open(path, "r+b") as file:
+        file.seek(-5, 2)  # in the last block
+        file.write(b"x")
+    monkeypatch.setattr(of_data, "_checked", {})
+    told, _, n = searched("again", space={"units": [4]})
+    assert n == 1
+    np.testing.assert_allclose(figures(told), figures(once[0])[:2], rtol=1e-5)
+
+
+def test_kept_and_fitted_models_are_whole_and_take_stored_values(once):
+    told, path, _ = once
+    paths = RunPaths(path.parent, "once")
+    with np.load(paths.folds) as folds:
+        rows = folds["test_0"]
+    model = keras.models.load_model(paths.model(0, 0, 0))
+    stored = np.load(paths.prediction(0, 0, 0))
+    np.testing.assert_allclose(model.predict(X[rows], verbose=0), stored, atol=1e-5)
+    assert model.count_params() >= told["trials"][0]["n_parameters"]
+    assert fit(path, epochs=2).cards[0]["epochs"] == 2
+    whole = keras.models.load_model(paths.best)
+    assert not np.allclose(*(kernel(one, "dense") for one in (model, whole)))
+    np.testing.assert_array_equal(*(kernel(one, "base") for one in (model, whole)))
+
+
+def kernel(model, name):
+    """Returns the first weights of a layer of that name, or whose name begins so, in a model or within."""
+    return next(one for one in layers_within(model) if one.name.startswith(name)).get_weights()[0]
