@@ -37,7 +37,7 @@ def freeze(layers: Iterable[keras.Layer]) -> None:
     """
     for inner in _all_within(layers):
         inner.trainable = False
-        if rates := _random_rates(inner):
+        if rates := random_rates(inner):
             _rates.setdefault(inner, {}).update(rates)
         for name in rates:
             setattr(inner, name, 0.0)
@@ -166,7 +166,7 @@ def _named(layers: list[keras.Layer]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "nothing"
 
 
-def _random_rates(layer: keras.Layer) -> dict[str, float]:
+def random_rates(layer: keras.Layer) -> dict[str, float]:
     """Returns what a layer draws with, by its attributes; nothing of one that draws nothing."""
     if not isinstance(layer, _REGULARIZING) and not hasattr(layer, "drop_path_rate"):
         return {}

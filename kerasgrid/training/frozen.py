@@ -13,17 +13,17 @@ from typing import Any
 import keras
 
 from kerasgrid.keras_names import is_of_keras
+from kerasgrid.models.freezing import random_rates
 from kerasgrid.models.keras_private import layers_within, run_graph
 from kerasgrid.training.fusible import PER_SAMPLE, keeps_samples_apart
 
-_DRAW = ("rate", "stddev", "drop_path_rate")
-"""By which Keras's layers that draw say how much; nothing at 0."""
 _DRAWING = frozenset(
     """
     Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise GaussianDropout AlphaDropout
     StochasticDepth
     """.split()  # noqa: SIM905
 )
+"""Layers that may draw, as far as `random_rates` says how much."""
 _TAKEN = PER_SAMPLE | _DRAWING | {"BatchNormalization", "Normalization", "LayerScale"}
 """Layers that may be part of it."""
 
@@ -183,19 +183,13 @@ def _why_layer_not_fixed(layer: keras.Layer, drawn: frozenset[int]) -> str | Non
         return f"the layer {name} keeps statistics of what is trained on"
     if is_fresh(layer):
         return f"the layer {name} learns mean and variance of each fold's training rows"
-    if any(_amount(layer, attribute) for attribute in _DRAW):
+    if random_rates(layer):
         return f"the layer {name} ({kind.__name__}) draws in training"
-    if isinstance(layer, keras.layers.MultiHeadAttention) and layer.dropout:
-        return f"the layer {name} drops some of its attention in training"
     if getattr(layer, "mask_zero", False) or layer.activity_regularizer is not None:
         return f"the layer {name} masks what follows it, or has an activity regularizer"
     if any(id(weight) in drawn for weight in layer.weights):
         return f"the weights of the layer {name} are drawn anew for each fit: give it trained ones"
     return None
-
-
-def _amount(layer: keras.Layer, attribute: str) -> bool:
-    return type(layer).__name__ in _DRAWING and bool(getattr(layer, attribute, 0.0))
 
 
 def is_fresh(layer: keras.Layer) -> bool:

@@ -256,6 +256,35 @@ def test_batch_normalization_trains_with_other_moments():
         np.testing.assert_allclose(layer(inputs, training=True), [[0.5], [1.5]], rtol=1e-5)
 
 
+def test_a_graph_is_called_anew_operation_by_operation():
+    inner = net(layers.Dense(2, name="last_inner"))
+    image = keras.Input((4,))
+    model, names = keras.Model(image, layers.Dense(1, name="end")(inner(image))), []
+
+    def call(operation, args, kwargs):
+        names.append(operation.name)
+        if operation is inner:
+            return private.run_graph(inner, args, call)
+        return operation(*args, **kwargs)
+
+    with needed("no frozen part is cut off: Function._run_through_graph, Sequential._functional"):
+        other = keras.Input((4,))
+        found = keras.Model(other, private.run_graph(model, [other], call))
+        assert names == [inner.name, "last_inner", "scores", "end"]
+        x = np.ones((2, 4), "float32")
+        np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(one(x)) for one in (found, model)))
+
+
+def test_the_rest_of_a_net_is_compiled_as_the_whole():
+    model, rest = compiled(metrics=["accuracy"], jit_compile=False), net()
+    private.change_metrics(model, lambda given: ["binary_accuracy"])
+    with needed("what is trained behind a frozen part is measured by other metrics: _user_metrics"):
+        private.compile_like(rest, model)
+        assert (rest.optimizer, rest.loss, rest.jit_compile) == (model.optimizer, model.loss, False)
+        given = np.ones((2, 4), "float32"), np.eye(3, dtype="float32")[:2]
+        assert {*rest.evaluate(*given, verbose=0, return_dict=True)} == {"loss", "binary_accuracy"}
+
+
 def test_batch_renormalization_is_told():
     with needed("packs train batch renormalization as if it were none: BatchNormalization.renorm"):
         assert not private.renormalizes(layers.BatchNormalization())
