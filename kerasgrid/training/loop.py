@@ -21,12 +21,13 @@ from kerasgrid.models.keras_private import call_of, inputs_of_calls, layers_with
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, Job, StopRecord
 from kerasgrid.seeds import augment_key, data_order
 from kerasgrid.training import checkpoint
-from kerasgrid.training.batches import LoopData
+from kerasgrid.training.batches import EVALUATION_BATCH, LoopData
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.frozen import is_fresh
 from kerasgrid.training.learning_rate import rate_of
 from kerasgrid.training.moving import Counted
+from kerasgrid.training.scoring import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Loop:
     saved: checkpoint.Checkpoint | None = None
     hooks: keras.callbacks.CallbackList | None = None
     best_epoch: int | None = None
+    _n_at_once: int = EVALUATION_BATCH
     _saved_at: float = field(default_factory=time.monotonic)
     _watch: _Stopwatch = field(default_factory=lambda: _Stopwatch())
 
@@ -208,16 +210,25 @@ class Loop:
         """Returns loss and metrics on some rows; none where the model alone knows its loss."""
         if not self.compiled.is_measured:
             return {}
-        with self.statistics(), self.samples.batches(rows) as batches:
-            measured = self.model.evaluate(
-                self.samples.given(batches), verbose=0, return_dict=True, callbacks=hooks
-            )
+        told = {"return_dict": True, "callbacks": hooks}
+        measured = self._asked(rows, lambda batches: self.model.evaluate(batches, verbose=0, **told))
         return {name: float(value) for name, value in measured.items()}
 
     def outputs(self, rows: np.ndarray) -> np.ndarray:
         """Returns (row, output) of some rows."""
-        with self.statistics(), self.samples.batches(rows) as batches:
-            return self.model.predict(self.samples.given(batches), verbose=0)
+        return self._asked(rows, lambda batches: self.model.predict(batches, verbose=0))
+
+    def _asked(self, rows: np.ndarray, ask: Callable[[Any], Any]) -> Any:
+        """Returns what the model is asked in batches; in smaller ones, not below those that it is trained on,
+        where they do not fit into memory."""
+        while True:
+            try:
+                with self.statistics(), self.samples.batches(rows, self._n_at_once) as batches:
+                    return ask(self.samples.given(batches))
+            except Exception as error:
+                if self._n_at_once <= self.candidate.route.batch_size or not is_out_of_memory(error):
+                    raise
+            self._n_at_once //= 2
 
     def statistics(self) -> AbstractContextManager[None]:
         """Lets the model have, within, the moving statistics that it is measured and saved with."""

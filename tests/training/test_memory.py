@@ -45,6 +45,27 @@ def beside(input_shape, n_classes):
     large = net(input_shape, n_classes)
     return Beside(large.inputs, large.outputs)
 
+class Measured(Large):
+    def train_step(self, data):
+        return keras.Model.train_step(self, data)
+
+    def test_step(self, data):
+        return self._checked(super().test_step, data)
+
+    def predict_step(self, data):
+        return self._checked(super().predict_step, data)
+
+    def _checked(self, step, data):
+        if len(data[0] if isinstance(data, tuple) else data) > self.most:
+            raise ResourceExhaustedError
+        return step(data)
+
+def measured(input_shape, n_classes, most=32):
+    large = net(input_shape, n_classes)
+    model = Measured(large.inputs, large.outputs)
+    model.most = most
+    return model
+
 def compiled(input_shape, n_classes, most=16):
     model = net(input_shape, n_classes, most)
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -107,6 +128,11 @@ def test_programs_that_are_kept_give_way(fail, monkeypatch):
     monkeypatch.setattr(packs, "_programs", {("kept",): None})
     assert fail("beside") is None
     assert packs._programs == {}
+
+
+def test_samples_are_measured_in_batches_that_fit(fail):
+    assert fail("measured", params={"batch_size": 20, "epochs": 1}) is None
+    assert "did not fit" in fail("measured", params={"batch_size": 20, "most": 10})["message"]
 
 
 def test_a_search_that_is_to_stop_does_not_try(fail):
