@@ -45,6 +45,16 @@ def beside(input_shape, n_classes):
     large = net(input_shape, n_classes)
     return Beside(large.inputs, large.outputs)
 
+class Staged(Large):
+    def train_step(self, data):
+        self.most = 64 if len(self.trainable_weights) == 2 else 16
+        return super().train_step(data)
+
+def staged(input_shape, n_classes):
+    inputs = keras.Input(input_shape)
+    hidden = keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(inputs))
+    return Staged(inputs, keras.layers.Dense(n_classes, activation="softmax")(hidden))
+
 class Measured(Large):
     def train_step(self, data):
         return keras.Model.train_step(self, data)
@@ -92,6 +102,7 @@ def fail(tmp_path):
 
 
 OF_NET = "trial 0, fold 0: out of memory: batch_size 64 did not fit into the memory of "
+STAGES = [{"trainable": "head", "epochs": 1}, {"trainable": "all", "epochs": 1}]
 DOES = " does: take batch_size: "
 
 
@@ -108,6 +119,10 @@ DOES = " does: take batch_size: "
             f", and a step of 25{DOES}25; with training: {{accumulate: 6}} beside it, as many ",
         ),
         ({"name": "compiled"}, f", and a step of 12{DOES}12. The error was: "),
+        (
+            {"name": "staged", "stages": STAGES, "params": {"batch_size": 64}},
+            f", and a step of 12{DOES}12; with training: {{accumulate: 5}} beside it, as many rows as ",
+        ),
         (
             {"params": {"batch_size": 64, "most": 0}},
             ", nor did a step of one row: take smaller images (resize, or data.image), a smaller net, or "
