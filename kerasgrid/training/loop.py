@@ -410,7 +410,7 @@ def adapt(model: keras.Model, samples: Callable[[], LoopData]) -> None:
         model: Built.
         samples: Gives those whose `train` rows are looked at.
     """
-    if any(map(is_fresh, layers_within(model))):
+    if getattr(model, "inputs", None) and any(map(is_fresh, layers_within(model))):
         _adapt(model, samples(), ())
 
 

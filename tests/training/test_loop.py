@@ -34,7 +34,7 @@ def learnt(layer) -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_layer_learns_mean_and_variance_of_the_training_rows_scaled():
     layer = keras.layers.Normalization()
-    adapt(build(layer), samples(scale=2))
+    adapt(build(layer), lambda: samples(scale=2))
     trained = IMAGES[TRAIN] / 2
     np.testing.assert_allclose(learnt(layer)[0], trained.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(learnt(layer)[1], trained.var((0, 1, 2)), rtol=1e-3)
@@ -47,7 +47,7 @@ def test_a_layer_learns_mean_and_variance_of_the_training_rows_scaled():
 def test_it_learns_what_keras_learns_of_the_same_rows(axis):
     layer, wanted = keras.layers.Normalization(axis=axis), keras.layers.Normalization(axis=axis)
     model = build(layer)
-    adapt(model, samples())
+    adapt(model, samples)
     wanted.adapt(IMAGES[TRAIN])
     for found, value in zip(learnt(layer), learnt(wanted), strict=True):
         np.testing.assert_allclose(found, value, rtol=1e-5)
@@ -56,7 +56,7 @@ def test_it_learns_what_keras_learns_of_the_same_rows(axis):
 
 def test_it_sees_what_the_layers_before_it_give():
     layer = keras.layers.Normalization()
-    adapt(build(keras.layers.Rescaling(10), keras.layers.Dropout(0.5), layer), samples())
+    adapt(build(keras.layers.Rescaling(10), keras.layers.Dropout(0.5), layer), samples)
     np.testing.assert_allclose(learnt(layer)[0], 10 * IMAGES[TRAIN].mean((0, 1, 2)), rtol=1e-4)
 
 
@@ -67,7 +67,7 @@ def test_it_is_found_in_models_within_models_and_sees_what_comes_before_all_of_t
     keras.Model(elsewhere, inner(elsewhere))  # as a part of another model
     pixels = keras.Input((4, 4, 2))
     middle = keras.Model(pixels, inner(keras.layers.Rescaling(3.0)(pixels)))
-    adapt(build(keras.layers.Rescaling(5.0), middle, other), samples())
+    adapt(build(keras.layers.Rescaling(5.0), middle, other), samples)
     trained = IMAGES[TRAIN] * 30
     np.testing.assert_allclose(learnt(layer)[0], trained.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(learnt(layer)[1], trained.var((0, 1, 2)), rtol=1e-3)
@@ -78,7 +78,7 @@ def test_values_that_were_given_or_adapted_before_stay():
     given = keras.layers.Normalization(mean=[1.0, 2.0], variance=[1.0, 4.0])
     adapted = keras.layers.Normalization()
     adapted.adapt(np.full((2, 4, 4, 2), 7.0))
-    adapt(build(given, adapted), samples())
+    adapt(build(given, adapted), samples)
     assert given.input_mean == [1.0, 2.0]
     np.testing.assert_array_equal(learnt(adapted)[0], [7.0, 7.0])
 
@@ -92,7 +92,7 @@ def test_a_subclassed_model_is_left_alone():
         def call(self, x):
             return self.norm(x)
 
-    adapt(Own(), samples())
+    adapt(Own(), samples)
 
 
 def normalized(input_shape, n_classes):
