@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from kerasgrid.config.stages import Stage
 from kerasgrid.delivery.finished import course_of, rates_of
 from kerasgrid.jobs.route import Route
 from kerasgrid.run.results import runs_of
@@ -51,6 +53,37 @@ def test_with_the_learning_rates_of_that_folds_run():
     assert course.rates == (*[0.1] * 6, *[0.02] * 4)
     assert course.dropped == ("early_stopping", "reduce_lr_on_plateau")
     assert "with the learning rates of fold 2" in course.how
+
+
+IN_STAGES = (
+    fold(0, 7, [0.1] * 3 + [0.01] * 5, stages=[3, 5]),
+    fold(1, 4, [0.1] * 2 + [0.01, 0.005, 0.002], stages=[2, 3]),
+    fold(2, 9, [0.1] * 3 + [0.01] * 6, stages=[3, 6]),
+)
+
+
+def in_stages(**callbacks):
+    stages = [{"trainable": "head", "epochs": 3}, {"trainable": "all", "epochs": 9}]
+    return replace(route(12, **callbacks), stages=tuple(map(Stage.model_validate, stages)))
+
+
+def test_of_each_stage_the_median_and_of_the_last_one_the_best_epoch():
+    course = course_of(in_stages(**STOPPING, **PLATEAU), runs(*IN_STAGES))
+    assert (course.epochs, course.stages) == (7, (3, 4))
+    assert course.rates == (*[0.1] * 3, *[0.01] * 4)
+    assert course.how == (
+        "7 epochs in stages of 3 and 4, of each the median over folds, with the learning rates of fold 0; "
+        "without early_stopping, reduce_lr_on_plateau"
+    )
+    short = course_of(in_stages(**STOPPING, **PLATEAU), runs(IN_STAGES[1]))
+    assert (short.stages, short.rates) == ((2, 2), (0.1, 0.1, 0.01, 0.005))
+    assert course_of(in_stages(), runs(*IN_STAGES)).stages == (3, 9)
+
+
+@pytest.mark.parametrize(("epochs", "stages"), [(20, (3, 17)), (4, (3, 1)), (3, (3,)), (2, (2,))])
+def test_epochs_that_are_asked_for_are_the_first_stages_and_more_of_the_last(epochs, stages):
+    assert course_of(in_stages(), runs(*IN_STAGES)).of(epochs).stages == stages
+    assert course_of(route(12), runs(*FOLDS)).of(epochs).stages == ()
 
 
 def test_a_plateau_of_the_training_loss_is_replayed_too_where_another_looks_at_the_inner_split():

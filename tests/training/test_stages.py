@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
-from fakes import Collector, prepare_run
+from fakes import Collector, Crash, StopAfter, crash, prepare_run, without_times
 from whole_jobs import Small, finished, result
 
 import kerasgrid as kg
@@ -167,22 +167,25 @@ def test_what_no_stage_can_train_is_told_before(make):
     assert graphs[0].reason == "it is trained in stages, each of them another graph"
 
 
-def test_a_search_over_stages_and_the_model_of_all_rows(make, tmp_path, monkeypatch):
+def test_a_search_over_stages_that_is_killed_in_each_and_the_model_of_all_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    results = kg.search(
-        {
-            "name": "stages",
-            "data": {"train": "digits", "scale": 16, "subset": 200},
-            "model": on_a_base,
-            "params": {"batch_size": 20},
-            "stages": TWO,
-            "callbacks": {"early_stopping": {"monitor": "val_loss", "min_delta": 10.0, "patience": 1}},
-            "space": {"stages.1.trainable": ["head"], "stages.2.epochs": [1, 3]},
-            "search": {"folds": 2},
-            "training": {"batch_norm": "debiased"},
-            "executor": {"kind": "inline"},
-        }
-    )
+    config = {
+        "name": "stages",
+        "data": {"train": "digits", "scale": 16, "subset": 200},
+        "model": on_a_base,
+        "params": {"batch_size": 40},
+        "stages": TWO,
+        "callbacks": {"early_stopping": {"monitor": "val_loss", "min_delta": 10.0, "patience": 1}},
+        "space": {"stages.2.epochs": [1, 3]},
+        "search": {"folds": 2},
+        "training": {"batch_norm": "debiased"},
+        "executor": {"kind": "inline"},
+    }
+    results, cut = kg.search(config), tmp_path / "cut"
+    for n in (1, 3):  # within the first stage of the first fit, and within its second one
+        with pytest.raises(Crash):
+            kg.search(config, results=cut, observer=StopAfter(n, crash), checkpoint_interval_s=0.0)
+    assert without_times(kg.search(config, results=cut).data) == without_times(results.data)
     one, three = sorted(results.trials, key=lambda row: row["params"]["stages.2.epochs"])
     assert [fold["stages"] for fold in one["folds"]] == [[2, 1]] * 2
     assert [fold["stages"] for fold in three["folds"]] == [[2, 2]] * 2
