@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from fakes import Collector, prepare_run
 
@@ -9,6 +12,7 @@ from kerasgrid.errors import ChangedError
 from kerasgrid.records import FoldRecord, Job, Pack, Trial
 from kerasgrid.training import memory, packs
 from kerasgrid.training.job import train_pack
+from kerasgrid.training.predicting import _Asked
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager")]
 
@@ -148,6 +152,25 @@ def test_programs_that_are_kept_give_way(fail, monkeypatch):
 def test_samples_are_measured_in_batches_that_fit(fail):
     assert fail("measured", params={"batch_size": 20, "epochs": 1}) is None
     assert "did not fit" in fail("measured", params={"batch_size": 20, "most": 10})["message"]
+
+
+class Small:
+    """A model of two inputs that has room for three samples."""
+
+    room = 3
+
+    def predict_on_batch(self, inputs):
+        if len(inputs["a"]) > self.room:
+            raise MemoryError
+        return inputs["a"] + inputs["b"]
+
+
+def test_what_does_not_fit_is_predicted_in_halves(monkeypatch):
+    asked, inputs = _Asked(SimpleNamespace(model=Small()), None), {"a": np.arange(10), "b": np.ones(10)}
+    np.testing.assert_array_equal(asked._ask(inputs), np.arange(1, 11))
+    monkeypatch.setattr(Small, "room", 0)
+    with pytest.raises(MemoryError):
+        asked._ask(inputs)
 
 
 def test_a_search_that_is_to_stop_does_not_try(fail):
