@@ -91,7 +91,8 @@ def passes_of(graphs: Graphs, jobs: Iterable[Job]) -> tuple[list[Pass], list[str
             n_left = sum(len(outputs.block(place)[1]) for place in outputs.missing())
             rate = _recall(frozen)
             found[outputs.key] = Pass(frozen, outputs, 0, n_left, None if rate is None else n_left / rate)
-        run, epochs = (outputs.key, job.trial.key, job.fold, job.repeat), graphs.route(job.trial).epochs
+        route, run = graphs.route(job.trial), (outputs.key, job.trial.key, job.fold, job.repeat)
+        epochs = route.stages[0].epochs if route.stages else route.epochs
         more = max(0, epochs - seen.get(run, 0))  # jobs that differ in epochs alone are one run
         seen[run] = epochs if more else seen[run]
         one = found[outputs.key]

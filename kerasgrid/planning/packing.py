@@ -59,6 +59,7 @@ class Graphs:
         self._known: dict[str, Graph] = {}
         self._frozen: dict[str, Frozen] = {}
         self._whole: dict[str, str] = {}
+        self._outputs: dict[str, Outputs | str] = {}
         self._refused: dict[str, str] = {}
         self._augmentations: dict[str, Augmentation] = {}
 
@@ -101,21 +102,32 @@ class Graphs:
 
     def frozen(self, trial: Trial) -> Frozen | None:
         """Returns the frozen part of a trial's net; None where it has none, or it is not known."""
-        return self._frozen.get(self._identity(trial.params))
+        return self._frozen.get(self._identity(trial.params)) if self._frozen else None
 
     def why_whole(self, trial: Trial) -> str | None:
         """Returns why the frozen part of a trial's net is computed in each step; None where it is not."""
-        frozen, about = self.frozen(trial), (self.recipe, self.route(trial), self.prepared.data)
-        if frozen is None:
-            return self._whole.get(self._identity(trial.params))
-        return why_not_kept(*about) or outputs_of(frozen, *about).why_no_room()
+        if self.frozen(trial) is None:
+            return self._whole.get(self._identity(trial.params)) if self._whole else None
+        found = self._outputs_of(trial)
+        return found if isinstance(found, str) else None
 
     def outputs(self, trial: Trial) -> Outputs | None:
         """Returns what a trial's frozen part gives of all samples, where it is computed once; else None."""
+        found = None if self.frozen(trial) is None else self._outputs_of(trial)
+        return found if isinstance(found, Outputs) else None
+
+    def _outputs_of(self, trial: Trial) -> Outputs | str:
+        """Returns what a trial's frozen part gives, or why it is computed in each step."""
         frozen = self.frozen(trial)
-        if frozen is None or self.why_whole(trial) is not None:
-            return None
-        return outputs_of(frozen, self.recipe, self.route(trial), self.prepared.data)
+        assert frozen is not None
+        if trial.identity not in self._outputs:
+            about = self.recipe, self.route(trial), self.prepared.data
+            found: Outputs | str | None = why_not_kept(*about)
+            if found is None:
+                outputs = outputs_of(frozen, *about)
+                found = outputs.why_no_room() or outputs
+            self._outputs[trial.identity] = found
+        return self._outputs[trial.identity]
 
     def of(self, trials: Iterable[Trial], most: int | None = None) -> dict[int, Graph]:
         """Returns the graph of each trial, by its id; empty where packs are off.
