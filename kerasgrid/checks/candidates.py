@@ -429,6 +429,29 @@ def warnings_of_first_values(
     )
 
 
+def warnings_of_accumulation(
+    recipe: Recipe, data: Dataset, folds: Sequence[Fold], routes: Iterable[Route]
+) -> tuple[str, ...]:
+    """Tells of a candidate whose fit, or a stage of it, ends before the weights are changed once."""
+    fewest: dict[float | None, int] = {}
+    for route in routes:
+        n, share = route.training.accumulate, recipe.inner_share(route)
+        if n == 1:
+            continue
+        split = share if isinstance(share, float) and not recipe.begins_anew(route) else None
+        if split not in fewest:
+            fewest[split] = min(_n_trained(recipe, data, fold, split) for fold in folds)
+        epochs = min((stage.epochs for stage in route.stages), default=route.epochs)
+        steps = epochs * -(-fewest[split] // route.batch_size)
+        if steps < n:
+            return (
+                f"training.accumulate is {n}, and a fit has {count(steps, 'step')} "
+                f"({count(epochs, 'epoch')} of batch_size {route.batch_size}): no weight is ever changed. "
+                "Take fewer, or more epochs.",
+            )
+    return ()
+
+
 def _n_trained(recipe: Recipe, data: Dataset, fold: Fold, share: float | None) -> int:
     """Returns how many rows of a fold are trained on beside an inner split of a share, or none."""
     if share is None:

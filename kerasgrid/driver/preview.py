@@ -17,6 +17,7 @@ from kerasgrid.checks.candidates import (
     augmentations,
     notes_of_precision,
     notes_of_weights,
+    warnings_of_accumulation,
     warnings_of_first_values,
     warnings_of_scale,
 )
@@ -375,8 +376,9 @@ def _preview(
         planned = Planner(graphs, threads, device).plan(jobs, found, may_measure=False)
         passes, why_whole = passes_of(graphs, jobs)
     warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
-    routes = map(graphs.route, trials)
+    routes = list(map(graphs.route, trials))
     warnings += warnings_of_first_values(recipe, prepared.data, prepared.folds, graphs.records, routes)
+    warnings += warnings_of_accumulation(recipe, prepared.data, prepared.folds, routes)
     return Preview(
         prepared=replace(prepared, warnings=prepared.warnings + warnings),
         n_trials=len(trials) if outline is None else outline.candidates,

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks.candidates import notes_of_weights, warnings_of_first_values, warnings_of_scale
+from kerasgrid.checks.candidates import (
+    notes_of_weights,
+    warnings_of_accumulation,
+    warnings_of_first_values,
+    warnings_of_scale,
+)
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.checks.samples import told_of_samples
@@ -391,8 +396,10 @@ class Session:
         warnings = warnings_of_scale(*parts, is_read=prepared.read is not None)
         space = prepared.space
         is_small = space.is_finite and space.size <= _MOST_LOOKED_AT
-        routes = map(self.recipe.route, filter(space.allows, space) if is_small else candidates)
-        warnings += warnings_of_first_values(self.recipe, prepared.data, prepared.folds, records, routes)
+        routes = list(map(self.recipe.route, filter(space.allows, space) if is_small else candidates))
+        about = self.recipe, prepared.data, prepared.folds
+        warnings += warnings_of_first_values(*about, records, routes)
+        warnings += warnings_of_accumulation(*about, routes)
         for line in warnings:
             self.observer.warn(line)
         for line in notes_of_weights(records):

@@ -17,6 +17,7 @@ from kerasgrid.checks import candidates
 from kerasgrid.checks.candidates import (
     notes_of_precision,
     notes_of_weights,
+    warnings_of_accumulation,
     warnings_of_first_values,
     warnings_of_scale,
 )
@@ -1183,6 +1184,20 @@ def test_batch_normalization_that_will_not_have_warmed_up_draws_a_warning(folder
         recipe, found.data, found.folds, records, map(recipe.route, found.space)
     )
     assert warned == (() if told is None else (told,))
+
+
+def test_gradients_that_are_added_up_for_longer_than_a_fit_draw_a_warning(folder):
+    text = "data: {train: digits, scale: 16, subset: 100}\nmodel: fc\nparams: {batch_size: 20}\n"
+    text += "space: {epochs: [1, 2], training.accumulate: [1, 3, 6]}\nsearch: {folds: 2}"
+    found = check(folder, text)
+    recipe = make_recipe(found, RunPaths(folder / "results", "x"))
+    routes = [recipe.route(params) for params in found.space]
+    assert warnings_of_accumulation(recipe, found.data, found.folds, routes) == (
+        "training.accumulate is 6, and a fit has 3 steps (1 epoch of batch_size 20): no weight is ever changed. Take "
+        "fewer, or more epochs.",
+    )
+    whole = [route for route in routes if route.training.accumulate < 6 or route.epochs == 2]
+    assert warnings_of_accumulation(recipe, found.data, found.folds, whole) == ()
 
 
 @pytest.mark.parametrize(
