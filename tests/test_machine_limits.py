@@ -102,7 +102,7 @@ def test_what_is_resident_of_a_mapped_file_is_told(tmp_path):
 
 
 def test_a_new_process_has_not_the_memory_of_its_parent():
-    held = np.ones(400 << 20, np.uint8)
+    held = np.ones(100 << 20, np.uint8)
     code = "from kerasgrid.machine import peak_memory_bytes; print(peak_memory_bytes())"
     found = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     assert 1 << 20 < found < len(held)

@@ -32,6 +32,7 @@ def test_a_rise_is_a_slope_that_is_clear_of_its_noise(curve, sign, rises):
     assert found is None or found == pytest.approx(0.01, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_epochs", [6, 12, 30])
 def test_of_many_flat_curves_one_is_seldom_said_to_rise_nor_are_those_that_ended_highest(n_epochs):
     numbers, any_rises, best_rise = np.random.default_rng(0), 0, 0
