@@ -178,5 +178,5 @@ class Passes:
 
     def _tell(self, key: str) -> None:
         total = self._wanted[key]
-        text = f"Computing what the frozen part of a net gives of {count(total, 'sample')}, once for all fits"
+        text = f"Computing a frozen part's outputs of {count(total, 'sample')}, once for all fits"
         self._doing(Stage(text, min(self._done[key], total), total))

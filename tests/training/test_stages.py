@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import pytest
 from fakes import Collector, Crash, StopAfter, crash, prepare_run, without_times
-from whole_jobs import Small, finished, result
+from whole_jobs import Small, assert_alike, finished, result
 
 import kerasgrid as kg
 from kerasgrid.data.in_memory import NOTHING
+from kerasgrid.data.keeping import OUTPUTS
 from kerasgrid.executors import Inline
+from kerasgrid.io import cache_folder
 from kerasgrid.planning.packing import Graphs
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, ProbeRecord, RungRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
@@ -135,6 +137,31 @@ def test_a_fit_that_is_cut_off_or_waits_in_any_stage_ends_in_the_same_bits(make,
     context = small.train(Pack((JOB,)))
     assert [(one.epoch, one.epochs) for one in context.of(EpochRecord)] == [(5, 5)]
     assert result(context.records[JOB.id]) == result(whole)
+
+
+def on_a_given_base(input_shape, n_classes):
+    """Builds the same net with weights that are given to the model within."""
+    model, numbers = on_a_base(input_shape, n_classes), np.random.default_rng(0)
+    base = model.get_layer("base")
+    base.set_weights([np.abs(numbers.normal(0, 0.3, weight.shape)) for weight in base.get_weights()])
+    return model
+
+
+def test_each_stage_takes_the_outputs_of_what_is_frozen_in_it_and_is_cut_off_likewise(make):
+    """The first those of the model within, the second those of its Dense layer."""
+    stages = [TWO[0], {"trainable": "last 4", "epochs": 3, "learning_rate": 0.001}]
+    given = {"model": on_a_given_base, "stages": stages}
+    stepwise, once = trained(make("stepwise", **given, training={"frozen": "off"})), trained(make(**given))
+    assert_alike(once, stepwise, 1e-6)
+    assert (once.n_parameters, once.stages) == (stepwise.n_parameters, (2, 3))
+    assert len([*(cache_folder() / OUTPUTS).iterdir()]) == 2
+    small = make("cut", 0.0, **given)
+    found = finished(small, Pack((JOB,)), (2, 3, 2, 4))
+    assert result(found[JOB.id]) == result(once)
+    small = make("waits", **given)
+    for until in (1, 2, 4):
+        small.train(Pack((JOB,), until=until))
+    assert result(trained(small)) == result(once)
 
 
 @pytest.mark.parametrize(
