@@ -227,12 +227,10 @@ class TestKerasClassifier:
             KerasClassifier(never, **params).fit(*digits)
         assert str(raised.value) == message
 
-    @pytest.mark.slow
     def test_a_parameter_named_model_is_refused(self, digits):
         with pytest.raises(ModelError, match=r"has a parameter 'model'.*give the parameter another name"):
             KerasClassifier(lambda input_shape, n_classes, model="small": None).fit(*digits)
 
-    @pytest.mark.slow
     def test_a_model_in_the_place_of_a_function_is_refused(self, digits):
         class Sequential:
             def count_params(self):

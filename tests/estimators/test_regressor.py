@@ -122,6 +122,7 @@ def blank(image):
     return 0 * image
 
 
+@pytest.mark.slow
 def test_a_function_of_the_users_prepares_what_is_predicted_too():
     """It is no layer, beside those that undo the scale of y."""
     images = numbers.normal(size=(32, 4, 4, 1)).astype("float32")
