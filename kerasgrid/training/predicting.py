@@ -24,7 +24,7 @@ from kerasgrid.training.compiling import Compiled, read_outputs
 from kerasgrid.training.job import without_messages
 from kerasgrid.training.learnt import Learnt
 from kerasgrid.training.saving import before_numbers, load_kept, net_of, prepares
-from kerasgrid.training.scoring import is_out_of_memory
+from kerasgrid.training.scoring import outputs_of_batch
 
 _TOLD_ROWS = 4096
 
@@ -144,21 +144,10 @@ class _Asked:
         total: Any = 0.0
         for view in views:
             prepared = divided if view is None else view(divided, place)
-            total = total + self._read(self._ask(scaling.center(prepared)))
+            [asked] = outputs_of_batch(self.outputs.model, scaling.center(prepared))
+            total = total + self._read(asked)
         found = total / len(views)
         return found if self.facts.target.is_numbers else found.astype(np.float32)
-
-    def _ask(self, inputs: Any) -> np.ndarray:
-        """Returns the outputs of a batch; of its halves, where it does not fit into memory."""
-        n = len(keras.tree.flatten(inputs)[0])
-        try:
-            return np.asarray(self.outputs.model.predict_on_batch(inputs))
-        except Exception as error:
-            if n == 1 or not is_out_of_memory(error):
-                raise
-        halves = slice(n // 2), slice(n // 2, n)
-        parts = [keras.tree.map_structure(lambda array, own=own: array[own], inputs) for own in halves]
-        return np.concatenate([self._ask(part) for part in parts])
 
     def _read(self, outputs: np.ndarray) -> np.ndarray:
         if self.facts.target.is_numbers:

@@ -30,6 +30,7 @@ from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.frozen import Split, WholeError, split
 from kerasgrid.training.graph import unnamed
+from kerasgrid.training.scoring import outputs_of_batch
 
 WRITTEN_S = 2.0
 """Seconds of computing after which it is written to the disk."""
@@ -190,8 +191,7 @@ class Rest:
             images = keras.tree.map_structure(_padded, batches[rows[0] // BLOCK][0])
         for start in range(0, BLOCK, n):
             some = keras.tree.map_structure(lambda part, at=start: part[at : at + n], images)
-            outputs = keras.tree.flatten(self.split.part.predict_on_batch(some))
-            parts = [np.asarray(part, dtype=np.float32) for part in outputs]
+            parts = [part.astype(np.float32) for part in outputs_of_batch(self.split.part, some)]
             if len(parts) > 1:
                 parts = [np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)]
             found.append(parts[0].astype(self.outputs.dtype))

@@ -349,6 +349,20 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
 
 
+def outputs_of_batch(model: keras.Model, inputs: Any) -> list[np.ndarray]:
+    """Returns what a model gives of a batch, (row, ...) each; of halves, where it does not fit into memory."""
+    n = len(keras.tree.flatten(inputs)[0])
+    try:
+        return [np.asarray(part) for part in keras.tree.flatten(model.predict_on_batch(inputs))]
+    except Exception as error:
+        if n == 1 or not is_out_of_memory(error):
+            raise
+    halves = slice(n // 2), slice(n // 2, n)
+    parts = [keras.tree.map_structure(lambda array, own=own: array[own], inputs) for own in halves]
+    both = [outputs_of_batch(model, part) for part in parts]
+    return [np.concatenate(pair) for pair in zip(*both, strict=True)]
+
+
 def _describe(recipe: Recipe, job: Job, error: Exception) -> dict[str, str]:
     """Returns an error's type, and its cause with the job's name and the user's own line.
 

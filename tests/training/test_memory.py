@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from fakes import Collector, prepare_run
@@ -12,7 +10,7 @@ from kerasgrid.errors import ChangedError
 from kerasgrid.records import FoldRecord, Job, Pack, Trial
 from kerasgrid.training import memory, packs
 from kerasgrid.training.job import train_pack
-from kerasgrid.training.predicting import _Asked
+from kerasgrid.training.scoring import outputs_of_batch
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager")]
 
@@ -166,11 +164,11 @@ class Small:
 
 
 def test_what_does_not_fit_is_predicted_in_halves(monkeypatch):
-    asked, inputs = _Asked(SimpleNamespace(model=Small()), None), {"a": np.arange(10), "b": np.ones(10)}
-    np.testing.assert_array_equal(asked._ask(inputs), np.arange(1, 11))
+    inputs = {"a": np.arange(10), "b": np.ones(10)}
+    np.testing.assert_array_equal(outputs_of_batch(Small(), inputs), [np.arange(1, 11)])
     monkeypatch.setattr(Small, "room", 0)
     with pytest.raises(MemoryError):
-        asked._ask(inputs)
+        outputs_of_batch(Small(), inputs)
 
 
 def test_a_search_that_is_to_stop_does_not_try(fail):
