@@ -350,7 +350,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def outputs_of_batch(model: keras.Model, inputs: Any) -> list[np.ndarray]:
-    """Returns what a model gives of a batch, (row, ...) each; of halves, where it does not fit into memory."""
+    """Returns what a model gives of a batch, (row, ...) each; of its halves where memory is short."""
     n = len(keras.tree.flatten(inputs)[0])
     try:
         return [np.asarray(part) for part in keras.tree.flatten(model.predict_on_batch(inputs))]
