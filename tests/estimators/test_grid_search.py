@@ -650,6 +650,7 @@ def test_what_cannot_score_these_labels_is_told_before_anything_is_trained(scori
     assert message in str(told.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "scoring", "y", "is_of_numbers"),
     [

@@ -47,6 +47,7 @@ def test_it_is_a_regressor_with_parameters_of_its_own():
     assert model.__class__ is kg.KerasRegressor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("params", "message"),
     [
