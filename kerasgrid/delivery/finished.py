@@ -327,13 +327,13 @@ class Course:
 
     def of(self, epochs: int) -> Course:
         """Returns it for so many epochs; the last stage has more, and stages that are not come to none."""
-        how, stages = f"{count(epochs, 'epoch')}, as asked for", list[int]()
+        stages: list[int] = []
         for n in self.stages:
             if left := epochs - sum(stages):
                 stages.append(min(n, left))
         if stages:
             stages[-1] += epochs - sum(stages)
-            how += _in_stages(stages)
+        how = f"{count(epochs, 'epoch')}{_in_stages(stages)}, as asked for"
         return Course(epochs, how, self.dropped, self.rates, tuple(stages))
 
 

@@ -43,7 +43,7 @@ HOW = (
     "A trial that was not complete when the time was up has no score here.",
 )
 """How AutoKeras is run, to stand below a comparison."""
-_OF_OTHERS = ("model", "params", "space", "exclude", "augment", "callbacks", "training")
+_OF_OTHERS = ("model", "params", "space", "exclude", "augment", "callbacks", "training", "stages")
 
 
 def as_autokeras(
@@ -96,6 +96,7 @@ def as_autokeras(
             "augment": None,
             "callbacks": Callbacks.model_validate({"early_stopping": stopping}),
             "training": Training(pack="off", batch_norm=config.training.batch_norm),
+            "stages": None,
             "search": search.model_copy(update=changed),
         }
     )
@@ -216,6 +217,8 @@ def _has_network() -> bool:
 def _epochs(config: Config) -> Iterator[int]:
     """Yields the epochs that candidates of a config ask for."""
     grids = config.space if isinstance(config.space, list) else [config.space]
+    if config.stages is not None:
+        yield sum(stage.epochs for stage in config.stages)
     for given in ({"epochs": [config.params.get("epochs")]}, *grids):
         values: Any = given.get("epochs", ())
         if isinstance(values, Mapping):
