@@ -25,7 +25,9 @@ from kerasgrid.wording import bytes_word
 
 BLOCK = 64
 """Samples of a block, which a net is given at once."""
-_ARRAY, _SUMS, _FILLING = "outputs.npy", "sums.npy", "filling"
+_ARRAY, _SUMS, _CLAIMS, _BEGINNING = "outputs.npy", "sums.npy", "claims", ".beginning"
+_SHARE = 16
+"""Blocks that a process takes at once."""
 _WAIT_S = 0.2
 
 _checked: dict[Path, set[int]] = {}
@@ -107,6 +109,11 @@ class Outputs:
         known.update(place for place in left if sums[place] and sums[place] == self._sum(array, place))
         return [place for place in range(self.n_blocks) if place not in known]
 
+    @property
+    def n_left(self) -> int:
+        """Rows of the blocks that are missing."""
+        return sum(len(self.block(place)[1]) for place in self.missing())
+
     def read(self) -> np.ndarray:
         """Returns (row, ...), mapped from disk."""
         mark_used(self.folder)
@@ -121,6 +128,17 @@ class Outputs:
         Raises:
             StorageError: The disk is full or cannot be written.
         """
+        while not self._begin():
+            time.sleep(_WAIT_S)
+
+    def _begin(self) -> bool:
+        """Does as `begin`, unless another process does so just now; returns whether it did."""
+        with _claimed(self.folder.with_name(_BEGINNING)) as is_own:
+            if is_own:
+                self._make()
+        return is_own
+
+    def _make(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._sums()
             self.read()
@@ -140,10 +158,8 @@ class Outputs:
                     file.write(header)
                     file.truncate(len(header) + n_bytes)
             mark_made_of(made, self.source)
-            with contextlib.suppress(OSError):  # another process was quicker
-                os.rename(made, self.folder)
-                sync_folder(self.folder.parent)
-            remove(made)
+            os.rename(made, self.folder)
+            sync_folder(self.folder.parent)
         mark_used(self.folder)
 
     def write(self, first: int, blocks: Sequence[np.ndarray]) -> None:
@@ -162,21 +178,18 @@ class Outputs:
             _put(self.folder / _SUMS, n_before, [sums.view(np.uint8)])
         _checked.setdefault(self.folder / _ARRAY, set()).update(range(first, first + len(blocks)))
 
+    def shares(self) -> list[list[int]]:
+        """Returns the blocks that are missing, in shares that a process takes at once."""
+        shares: dict[int, list[int]] = {}
+        for place in self.missing():
+            shares.setdefault(place // _SHARE, []).append(place)
+        return [*shares.values()]
+
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Waits until no other process fills them; a context."""
-        folder = self.folder / _FILLING
-        lock = FolderLock(folder / LOCK, folder / HEARTBEAT)
-        while True:
-            try:
-                lock.__enter__()
-                break
-            except LockedError:
-                time.sleep(_WAIT_S)
-        try:
-            yield
-        finally:
-            lock.__exit__(None, None, None)
+    def claimed(self, share: Sequence[int]) -> Iterator[list[int]]:
+        """Gives what is still missing of a share; nothing where another process has it. A context."""
+        with _claimed(self.folder / _CLAIMS / str(share[0] // _SHARE)) as is_own:
+            yield [place for place in self.missing() if place in share] if is_own else []
 
     def _sums(self) -> np.ndarray:
         sums = np.load(self.folder / _SUMS, allow_pickle=False)
@@ -188,6 +201,18 @@ class Outputs:
         view, rows = self.block(place)
         first = view * self.n_samples
         return _sum(array[first + rows[0] : first + rows[-1] + 1])
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Tells whether this process has a folder's lock, until the end."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FolderLock(folder / LOCK, folder / HEARTBEAT))
+        except LockedError:
+            yield False
+        else:
+            yield True
 
 
 def _sum(block: np.ndarray) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -88,7 +87,7 @@ def passes_of(graphs: Graphs, jobs: Iterable[Job]) -> tuple[list[Pass], list[str
                 reasons.setdefault(reason)
             continue
         if outputs.key not in found:
-            n_left = sum(len(outputs.block(place)[1]) for place in outputs.missing())
+            n_left = outputs.n_left
             rate = _recall(frozen)
             found[outputs.key] = Pass(frozen, outputs, 0, n_left, None if rate is None else n_left / rate)
         route, run = graphs.route(job.trial), (outputs.key, job.trial.key, job.fold, job.repeat)
@@ -133,7 +132,6 @@ class Passes:
     ) -> None:
         self._graphs, self._recipe, self._executor, self._doing = graphs, recipe, executor, doing
         self._wanted: dict[str, int] = {}  # rows that were missing, by their outputs' key
-        self._done: Counter[str] = Counter()
 
     def run(self, trials: Iterable[Trial], tend: Callable[[], object]) -> None:
         """Computes what is missing of the outputs that some trials take.
@@ -155,8 +153,7 @@ class Passes:
             if not blocks or self._executor.is_stopping or self._executor.layout() is not None:
                 continue
             outputs.begin()
-            self._wanted[outputs.key] = sum(len(outputs.block(place)[1]) for place in blocks)
-            self._tell(outputs.key)
+            self.take(OutputsRecord(outputs.key, outputs.n_left))
             n = -(-len(blocks) // (_PARTS * self._executor.n_workers))
             parts = (tuple(blocks[at : at + n]) for at in range(0, len(blocks), n))
             tasks = [OutputsTask(trial.params, outputs.key, part) for part in parts]
@@ -167,16 +164,11 @@ class Passes:
                 elif isinstance(event, executors.Raised):  # what else it is, the training tells
                     check_goes_on(event)
                 tend()
-            if (frozen := self._graphs.frozen(trial)) is not None and not outputs.missing():
+            if (frozen := self._graphs.frozen(trial)) is not None and not outputs.n_left:
                 _remember(frozen, self._wanted[outputs.key] / (time.monotonic() - began))
 
     def take(self, record: OutputsRecord) -> None:
-        """Tells of rows that a worker has computed, here or before it trained on them."""
-        self._done[record.key] += record.n_rows
-        self._wanted.setdefault(record.key, record.n_rows + record.n_left)
-        self._tell(record.key)
-
-    def _tell(self, key: str) -> None:
-        total = self._wanted[key]
+        """Tells how far workers are, that compute them here or before they train on them."""
+        total = self._wanted.setdefault(record.key, max(1, record.n_left))
         text = f"Computing a frozen part's outputs of {count(total, 'sample')}, once for all fits"
-        self._doing(Stage(text, min(self._done[key], total), total))
+        self._doing(Stage(text, max(0, total - record.n_left), total))

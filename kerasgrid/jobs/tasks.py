@@ -30,10 +30,9 @@ class OutputsTask:
 
 @dataclass(frozen=True)
 class OutputsRecord:
-    """Rows of a frozen part's outputs that were computed, and how many are left to that worker."""
+    """How many rows of a frozen part's outputs are still to be computed, by all workers together."""
 
     key: str
-    n_rows: int
     n_left: int
 
 

@@ -32,6 +32,7 @@ from kerasgrid.training.frozen import Split, WholeError, split
 from kerasgrid.training.graph import unnamed
 from kerasgrid.training.scoring import outputs_of_batch
 
+_WAIT_S = 0.2
 WRITTEN_S = 2.0
 """Seconds of computing after which it is written to the disk."""
 _MOST_BYTES = 1 << 28
@@ -130,7 +131,7 @@ class Rest:
     # The pass
 
     def complete(self, context: Context) -> bool:
-        """Computes what is missing, while no other process on this machine does.
+        """Computes what is missing, beside other processes of this machine that do.
 
         Args:
             context: Is told of what was computed.
@@ -141,25 +142,28 @@ class Rest:
         Raises:
             StorageError: The disk is full or cannot be written.
         """
-        outputs = self.outputs
-        if not outputs.missing():
-            return True
-        with outputs.alone():
-            outputs.begin()
-            return self.fill(outputs.missing(), context)
+        if self.outputs.missing():
+            self.outputs.begin()
+        while shares := self.outputs.shares():
+            waits = True
+            for share in shares:
+                with self.outputs.claimed(share) as blocks:
+                    waits = waits and not blocks
+                    if context.should_stop() or not self.fill(blocks, context):
+                        return False
+            if waits:
+                time.sleep(_WAIT_S)
+        return True
 
     def fill(self, blocks: Sequence[int], context: Context) -> bool:
         """Computes blocks of the outputs, of which room is made, and keeps them; as `complete` does."""
         made: list[np.ndarray] = []
-        first, began, left = -1, time.monotonic(), sum(len(self.outputs.block(place)[1]) for place in blocks)
+        first, began = -1, time.monotonic()
 
         def write() -> None:
-            nonlocal left
             if made:
                 self.outputs.write(first, made)
-                n_rows = sum(map(len, made))
-                left -= n_rows
-                context.emit(OutputsRecord(self.outputs.key, n_rows, left))
+                context.emit(OutputsRecord(self.outputs.key, self.outputs.n_left))
                 made.clear()
 
         for place in blocks:

@@ -88,25 +88,29 @@ def test_files_that_are_damaged_or_of_others_are_made_anew(outputs, name, damage
     assert outputs.missing() == []
 
 
-def test_one_process_at_a_time_completes_them(outputs):
+def test_processes_take_shares_of_what_is_missing(outputs, monkeypatch):
+    monkeypatch.setattr(module, "_SHARE", 2)
     outputs.begin()
-    order, is_in = [], threading.Event()
-
-    def other():
-        is_in.wait()
-        with outputs.alone():
-            order.append("other")
-
-    thread = threading.Thread(target=other)
-    with outputs.alone():
-        thread.start()
-        is_in.set()
-        thread.join(0.5)
-        order.append("this")
-    thread.join()
-    assert order == ["this", "other"]
-    assert outputs.missing() == [0, 1, 2, 3, 4, 5]  # the lock is none of their files
+    outputs.write(0, blocks(outputs, [0]))
+    assert outputs.shares() == [[1], [2, 3], [4, 5]]
+    with outputs.claimed([2, 3]) as own, outputs.claimed([2, 3]) as other, outputs.claimed([4, 5]) as more:
+        assert (own, other, more) == ([2, 3], [], [4, 5])
+        outputs.write(2, blocks(outputs, [2, 3]))
+    with outputs.claimed([2, 3]) as own:
+        assert own == []
+    assert outputs.shares() == [[1], [4, 5]]
     assert [part.path for part in kept()] == [outputs.folder]
+
+
+def test_they_are_begun_by_one_process(outputs):
+    threads = [threading.Thread(target=outputs.begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    outputs.write(0, blocks(outputs, range(6)))
+    forget()
+    assert outputs.missing() == []
 
 
 def test_where_the_cache_may_not_take_them_they_are_not_kept(outputs, monkeypatch):
@@ -122,7 +126,7 @@ def test_a_full_disk_is_told(outputs, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match="the disk is full"):
         outputs.write(0, blocks(outputs, [0]))
     forget()
     assert outputs.missing() == [0, 1, 2, 3, 4, 5]
