@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
+from fakes import without_times
 from sklearn.datasets import load_digits
 
 import kerasgrid as kg
@@ -36,6 +42,23 @@ def net(input_shape, n_classes, units=8):
     return keras.Model(image, layers.Dense(n_classes, activation="softmax")(x))
 """
 
+KILLED = """
+import json, sys, time
+import test_rest
+from kerasgrid.training import rest
+from tensorflow.config import optimizer
+
+optimizer.set_experimental_options({"disable_meta_optimizer": True})
+block = rest.Rest._block
+
+def slowly(self, place):
+    time.sleep(1)
+    return block(self, place)
+
+rest.Rest._block = slowly
+test_rest.kg.search(json.loads(sys.argv[1]), test_rest.X, test_rest.Y, results=sys.argv[2])
+"""
+
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
@@ -48,9 +71,8 @@ def searched(tmp_path_factory):
         passed.append(place)
         return block(self, place)
 
-    def search(name, **changes):
-        passed.clear()
-        config = {
+    def config_of(name, **changes):
+        return {
             "name": name,
             "data": {"scale": 16, "normalize": {"mean": [0.25], "std": [0.5]}},
             "model": str(folder / "net.py:net"),
@@ -58,10 +80,16 @@ def searched(tmp_path_factory):
             "space": {"units": [4, 8]},
             "search": {"folds": 2, "keep_models": "all"},
             "executor": {"kind": "inline"},
+            **changes,
         }
-        kg.search({**config, **changes}, X, Y, results=folder)
-        path = folder / f"{name}.json"
+
+    def search(name, results=folder, **changes):
+        passed.clear()
+        kg.search(config_of(name, **changes), X, Y, results=results)
+        path = results / f"{name}.json"
         return json.loads(path.read_text()), path, len(passed)
+
+    search.config_of = config_of
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rest.Rest, "_block", counted)
@@ -113,6 +141,26 @@ def test_what_is_damaged_meanwhile_is_computed_again(searched, once, monkeypatch
     told, _, n = searched("again", space={"units": [4]})
     assert n == 1
     np.testing.assert_allclose(figures(told), figures(once[0])[:2], rtol=1e-5)
+
+
+def test_a_pass_that_is_killed_goes_on_and_ends_as_one_that_is_not(searched, once, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+    def n_written():
+        return sum(np.count_nonzero(np.load(path)) for path in tmp_path.glob("cache/outputs/*/sums.npy"))
+
+    told = [json.dumps(searched.config_of("once")), str(tmp_path)]
+    running = subprocess.Popen([sys.executable, "-c", KILLED, *told])
+    while running.poll() is None and not n_written():
+        time.sleep(0.05)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    n_before = n_written()
+    assert 0 < n_before < 4
+    told, _, n_after = searched("once", tmp_path)
+    assert n_before + n_after == 4
+    assert without_times(told) == without_times(once[0])
 
 
 def test_kept_and_fitted_models_are_whole_and_take_stored_values(once):
