@@ -1,12 +1,14 @@
-"""Draws the image files of dogs_cats.yaml and dirty_mnist.yaml into data/.
+"""Draws the image files of dogs_cats.yaml, dirty_mnist.yaml, shapes.yaml and backbones.yaml into data/.
 
-    python experiments/make_images.py                 # both
-    python experiments/make_images.py dogs_cats       # one of them
+    python experiments/make_images.py                 # all
+    python experiments/make_images.py dogs_cats       # some of them
+    python experiments/make_images.py shapes          # those of shapes.yaml and backbones.yaml
 
-They stand in for two competitions' files, in the same layout: the YAML runs on the real ones when these lie
-in their place. Heads with clutter around them, 4,000 JPEG files of mixed sizes, whose ears tell dogs from
-cats; and grey images of 10 to 14 of 26 letters in noise, of which a table says which are there. It takes a
-minute, and nothing is downloaded.
+Two stand in for competitions' files, in the same layout: the YAML runs on the real ones when these lie in
+their place. Heads with clutter around them, 4,000 JPEG files of mixed sizes, whose ears tell dogs from cats;
+and grey images of 10 to 14 of 26 letters in noise, of which a table says which are there. And 32 x 32 pixels
+of polygons and stars with 3 to 6 corners, 2,400 PNG files, and of flowers with 2 to 6 petals, 600, a folder a
+class. It takes a minute, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from PIL import Image, ImageDraw, ImageFont
 N_FOLDS = 5
 SIDE = 256
 """Pixels of an image of letters."""
+TILE = 32
+"""Pixels of an image of a shape."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -81,6 +85,30 @@ def page(generator: np.random.Generator) -> tuple[Image.Image, set[str]]:
     return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)), set(letters)
 
 
+def figure(generator: np.random.Generator, kind: str, n: int) -> Image.Image:
+    """Returns a polygon, a star or a flower of n corners, points or petals in front of lines."""
+    red, green, blue = (part // 3 for part in colour(generator))
+    image = Image.new("RGB", (4 * TILE, 4 * TILE), (red, green, blue))  # drawn larger, for smooth edges
+    draw = ImageDraw.Draw(image)
+    for _ in range(int(generator.integers(1, 4))):
+        draw.line(generator.integers(0, 4 * TILE, 4).tolist(), colour(generator), width=5)
+    turn = np.linspace(0, 2 * np.pi, 240)
+    if kind == "flower":
+        radius = 0.65 + 0.35 * np.cos(n * turn)
+    else:
+        side = np.cos(np.pi / n) / np.cos(turn % (2 * np.pi / n) - np.pi / n)
+        radius = side if kind == "polygon" else 0.4 + 0.6 * np.abs(1 - turn * n / np.pi % 2)
+    radius *= generator.uniform(1.1, 1.7) * TILE
+    turn += generator.uniform(-0.3, 0.3)
+    x, y = generator.uniform(1.7, 2.3, 2) * TILE
+    points = zip(x + radius * np.cos(turn), y + radius * np.sin(turn), strict=True)
+    red, green, blue = (255 - part // 3 for part in colour(generator))
+    draw.polygon([(float(a), float(b)) for a, b in points], (red, green, blue))
+    small = np.asarray(image.resize((TILE, TILE), Image.Resampling.BOX))
+    noise = generator.normal(0, 12, small.shape)
+    return Image.fromarray(np.clip(small + noise, 0, 255).astype(np.uint8))
+
+
 def dogs_cats(folder: Path, n: int = 4000, n_to_predict: int = 200) -> None:
     """Writes train/cat.0.jpg and so on, test/1.jpg and so on, and sample_submission.csv."""
     generator = np.random.default_rng(0)
@@ -113,13 +141,26 @@ def dirty_mnist(folder: Path, n: int = 3000, n_to_predict: int = 200) -> None:
     write(folder / "folds.csv", ("index", "fold"), pairs)
 
 
+def shapes(folder: Path, n: int = 2400, n_flowers: int = 600) -> None:
+    """Writes corners/polygon3/0000.png and so on, and flowers/flower2/0000.png and so on."""
+    generator = np.random.default_rng(2)
+    corners = [(kind, number) for kind in ("polygon", "star") for number in range(3, 7)]
+    flowers = [("flower", number) for number in range(2, 7)]
+    for part, kinds, n_images in (("corners", corners, n), ("flowers", flowers, n_flowers)):
+        for place in range(n_images):
+            kind, number = kinds[place % len(kinds)]
+            path = folder / part / f"{kind}{number}" / f"{place:04}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure(generator, kind, number).save(path)
+
+
 def write(path: Path, names: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Writes a CSV file."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([names, *rows])
 
 
-MAKERS = {"dogs_cats": dogs_cats, "dirty_mnist": dirty_mnist}
+MAKERS = {"dogs_cats": dogs_cats, "dirty_mnist": dirty_mnist, "shapes": shapes}
 
 
 if __name__ == "__main__":

@@ -1514,9 +1514,17 @@ def test_experiments_with_tables_pass(experiments, name):
 
 
 @pytest.mark.tree
-@pytest.mark.parametrize("name", ["dogs_cats", "dirty_mnist"])
-def test_experiments_with_image_files_pass(experiments, name):
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("dogs_cats", "dogs_cats"),
+        ("dirty_mnist", "dirty_mnist"),
+        ("shapes", "shapes"),
+        ("backbones", "shapes"),
+    ],
+)
+def test_experiments_with_image_files_pass(experiments, name, maker):
     makers = runpy.run_path(str(experiments / "make_images.py"))["MAKERS"]
-    makers[name](experiments.parent / "data" / name, 60, 2)
+    makers[maker](experiments.parent / "data" / maker, 80, 80)
     fewer = ["data.subset=54"]
     assert prepare(experiments / f"{name}.yaml", overrides=fewer).warnings == ()
