@@ -145,7 +145,7 @@ CONFIG = {"model": "fc", "space": {"dropout": [0.2]}, "executor": {"kind": "inli
         lambda given: kg.search(CONFIG, given, Y),
         lambda given: kg.compare(CONFIG, given, Y),
         lambda given: kg.GridSearchCV("fc", {"dropout": [0.2]}).fit(given, Y),
-        lambda given: KerasClassifier("fc").fit(given, Y),
+        pytest.param(lambda given: KerasClassifier("fc").fit(given, Y), marks=pytest.mark.slow),
         lambda given: kg.predict("results.json", given),
     ],
 )
