@@ -147,8 +147,11 @@ def on_a_given_base(input_shape, n_classes):
     return model
 
 
-def test_each_stage_takes_the_outputs_of_what_is_frozen_in_it_and_is_cut_off_likewise(make):
+def test_each_stage_takes_the_outputs_of_what_is_frozen_in_it_and_is_cut_off_likewise(
+    make, tmp_path, monkeypatch
+):
     """The first those of the model within, the second those of its Dense layer."""
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
     stages = [TWO[0], {"trainable": "last 4", "epochs": 3, "learning_rate": 0.001}]
     given = {"model": on_a_given_base, "stages": stages}
     stepwise, once = trained(make("stepwise", **given, training={"frozen": "off"})), trained(make(**given))
