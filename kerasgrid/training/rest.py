@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from kerasgrid.data.outputs import BLOCK, Outputs
+from kerasgrid.errors import TrialError
 from kerasgrid.io import digest
 from kerasgrid.jobs.frozen import outputs_of, why_not_kept
 from kerasgrid.jobs.recipe import Recipe
@@ -125,7 +126,9 @@ class Rest:
         """Returns the rest as a candidate on some outputs, (row, ...)."""
         symbols, inputs = self.split.rest.inputs, None
         if len(symbols) > 1:
-            inputs = Inputs(tuple(Input(tuple(s.shape[1:]) or (1,), _kept_as(s.dtype)) for s in symbols))
+            inputs = Inputs(
+                tuple(Input(tuple(s.shape[1:]) or (1,), _type_of_input(s.dtype)) for s in symbols)
+            )
         return self.whole.on_outputs(replace(self.whole.data, images=images, inputs=inputs), key)
 
     # The pass
@@ -198,7 +201,7 @@ class Rest:
             parts = [part.astype(np.float32) for part in outputs_of_batch(self.split.part, some)]
             if len(parts) > 1:
                 parts = [np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)]
-            found.append(parts[0].astype(self.outputs.dtype))
+            found.append(kept_as(parts[0], self.outputs.dtype))
         return np.concatenate(found)[: len(rows)]
 
     @cached_property
@@ -218,7 +221,23 @@ class Rest:
         return n
 
 
-def _kept_as(dtype: str) -> str:
+def kept_as(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Returns float32 values in the form in which they are kept.
+
+    Raises:
+        TrialError: It has no such large numbers.
+    """
+    with np.errstate(over="ignore"):
+        kept = values.astype(dtype)
+    if np.isinf(kept).any() and not np.isinf(values).any():
+        raise TrialError(
+            f"the net's frozen part gives {np.abs(values).max():g}, which float16 has no place for: write "
+            "training: {frozen: float32}."
+        )
+    return kept
+
+
+def _type_of_input(dtype: str) -> str:
     """Returns how NumPy has what a net takes as some type: floats come as float32."""
     return "float32" if "float" in dtype else dtype
 

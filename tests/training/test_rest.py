@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 import kerasgrid as kg
 from kerasgrid.data import outputs as of_data
 from kerasgrid.delivery.fitting import fit
+from kerasgrid.errors import TrialError
 from kerasgrid.run.paths import RunPaths
 
 keras = pytest.importorskip("keras")
@@ -176,6 +177,14 @@ def test_kept_and_fitted_models_are_whole_and_take_stored_values(once):
     whole = keras.models.load_model(paths.best)
     assert not np.allclose(*(kernel(one, "dense") for one in (model, whole)))
     np.testing.assert_array_equal(*(kernel(one, "base") for one in (model, whole)))
+
+
+def test_numbers_that_float16_has_not_are_told():
+    values = np.array([[1.0, -70_000.0]], np.float32)
+    np.testing.assert_array_equal(rest.kept_as(values, "float32"), values)
+    assert np.isinf(rest.kept_as(values * np.inf, "float16")).all()  # the net's own
+    with pytest.raises(TrialError, match=r"gives 70000, which float16 has no place for: write training: "):
+        rest.kept_as(values, "float16")
 
 
 def kernel(model, name):
