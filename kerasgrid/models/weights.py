@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 
 from kerasgrid.errors import LockedError, WeightsError, brief
 from kerasgrid.io import file_digest
 from kerasgrid.locks import FolderLock, is_held
+from kerasgrid.models.freezing import leaves
 from kerasgrid.models.keras_private import download_path, downloading_by, layers_within
 from kerasgrid.records import WeightsFile
 
@@ -159,16 +162,60 @@ def load_weights(net: keras.Model, text: str) -> None:
     if text.endswith(".keras"):
         _take(net, text, _loaded(path, text))
     else:
-        try:
-            net.load_weights(path)
-        except Exception as error:  # whatever the file holds
-            raise WeightsError(
-                f"weights is {text!r}, which does not fit {net.name} ({brief(error)}). A .weights.h5 file "
-                "tells layers by their order: give one that save_weights of the same net has written, or a "
-                ".keras file."
-            ) from error
+        _load_in_order(net, text, path)
     _settle(net)
     lookup.files.append(WeightsFile(text, str(path), path.stat().st_size, digest_of(path)))
+
+
+def _load_in_order(net: keras.Model, text: str, path: Path) -> None:
+    """Gives a net the weights of a file that tells layers by their order, which has as many as the net."""
+    try:
+        with h5py.File(path) as file:
+            there, of_parts = _size(file), _sizes_of_parts(file)
+    except OSError as error:
+        raise WeightsError(f"weights is {text!r}, which Keras cannot load ({brief(error)}).") from error
+    own = len(net.weights), net.count_params()
+    try:
+        if there == own:
+            with warnings.catch_warnings():  # of layers that keep what they were initialized with
+                warnings.filterwarnings("error", "Skipping nested container")
+                net.load_weights(path)
+            return
+        reason = None
+    except Exception as error:  # whatever the file holds
+        reason = error
+    found = "as many of other shapes" if there == own else f"{there[0]} with {there[1]:,} numbers"
+    instead = (
+        f"It is one of the whole model: save those of its backbone, model.get_layer({net.name!r})"
+        ".save_weights(...), or give a .keras file."
+        if own in of_parts
+        else "Such a file tells layers by their order: give one that save_weights of the same net has "
+        "written, at the same size where it has positions, or a .keras file."
+    )
+    raise WeightsError(
+        f"weights is {text!r}, which does not fit {net.name}: that has {own[0]} weights with {own[1]:,} "
+        f"numbers, and the file {found}. {instead}"
+    ) from reason
+
+
+def _size(group: h5py.Group) -> tuple[int, int]:
+    """Returns how many weights Keras has written there and how many numbers they are, but the optimizer's.
+
+    Nor are states of random generators among them, which are no weights of a net.
+    """
+    sizes: list[int] = []
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer/") and "generator/" not in name:
+            sizes.append(item.size)
+
+    group.visititems(add)
+    return len(sizes), sum(sizes)
+
+
+def _sizes_of_parts(file: h5py.File) -> list[tuple[int, int]]:
+    """Returns `_size` of each model within the one whose weights a file has."""
+    return [_size(part) for part in file.get("layers", {}).values() if "layers" in part]
 
 
 def _loaded(path: Path, text: str) -> keras.Model:
@@ -195,14 +242,34 @@ def _take(net: keras.Model, text: str, loaded: keras.Model) -> None:
         elif _shapes(found) != wanted:
             faults.append(f"{layer.name} has {_told(_shapes(found))} there and {_told(wanted)} here")
     if faults:
-        more = f" and {len(faults) - _MOST_TOLD} more" if len(faults) > _MOST_TOLD else ""
         raise WeightsError(
             f"weights is {text!r}, which has no {net.name} that fits: of its {len(own)} layers with weights "
-            f"{'; '.join(faults[:_MOST_TOLD])}{more}. Give a file with the same backbone, trained "
+            f"{_listed(faults, '; ')}. Give a file with the same backbone, trained "
             "at the same size where it has positions."
+        )
+    if more := _others_between(models, {layer.name for layer in own}):
+        raise WeightsError(
+            f"weights is {text!r}, which has no {net.name} that fits: between layers of the same names it "
+            f"has {_listed(more)}, as a deeper net has. Give a file with the same backbone."
         )
     for layer in own:
         layer.set_weights(named[layer.name].get_weights())
+
+
+def _others_between(models: Sequence[keras.Model], names: set[str]) -> list[str]:
+    """Returns the names of other layers with weights that stand between those of some names."""
+    found: dict[str, None] = {}
+    for model in models:
+        within = [layer.name for layer in leaves(model) if layer.weights]
+        places = [place for place, name in enumerate(within) if name in names]
+        between = within[places[0] : places[-1]] if places else []
+        found |= dict.fromkeys(name for name in between if name not in names)
+    return list(found)
+
+
+def _listed(told: Sequence[str], separator: str = ", ") -> str:
+    more = f" and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+    return f"{separator.join(told[:_MOST_TOLD])}{more}"
 
 
 def _shapes(layer: keras.Layer) -> list[tuple[int, ...]]:

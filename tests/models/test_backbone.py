@@ -348,7 +348,10 @@ def test_of_several_that_want_a_file_one_downloads_it_and_the_others_take_it(tmp
         ({"weights": "imagnet"}, "weights is 'imagnet', but must be none, imagenet, or the path of a file"),
         ({"weights": "gone.keras"}, "weights is 'gone.keras', but there is no file "),
         ({"weights": "broken.keras"}, "weights is 'broken.keras', which Keras cannot load ("),
-        ({"weights": "broken.weights.h5"}, "weights is 'broken.weights.h5', which does not fit repvgg ("),
+        (
+            {"weights": "broken.weights.h5"},
+            "weights is 'broken.weights.h5', which Keras cannot load (OSError",
+        ),
         (
             {"weights": "net.keras", "backbone": "cct"},
             "weights is 'net.keras', which has no cct that fits: of its 14 layers with weights conv0 is not "
@@ -364,6 +367,65 @@ def test_messages(tmp_path, options, message):
     with looking_up(tmp_path), pytest.raises(ModelError) as caught:
         backbone(DIGIT, 3, **options)
     assert str(caught.value).startswith(message)
+
+
+def row_of(*names, width=4):
+    """Returns a net of layers that are alike."""
+    inputs = x = keras.Input((width,))
+    for name in names:
+        x = keras.layers.Dense(width, name=name)(keras.layers.Dropout(0.5)(x))
+    return keras.Model(inputs, x, name="net")
+
+
+UNFIT = (
+    "weights is 'other.weights.h5', which does not fit net: that has 6 weights with 60 numbers, and the file "
+)
+IN_ORDER = (
+    "Such a file tells layers by their order: give one that save_weights of the same net has written, at the "
+    "same size where it has positions, or a .keras file."
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix", "message"),
+    [
+        (lambda: row_of("a", "b", "z"), ".weights.h5", None),
+        (lambda: row_of("a", "b", "c", "z"), ".weights.h5", f"{UNFIT}8 with 80 numbers. {IN_ORDER}"),
+        (lambda: row_of("a", "z"), ".weights.h5", f"{UNFIT}4 with 40 numbers. {IN_ORDER}"),
+        (
+            lambda: keras.Sequential([keras.Input((4,)), row_of("a", "b", "z"), keras.layers.Dense(2)]),
+            ".weights.h5",
+            f"{UNFIT}8 with 70 numbers. It is one of the whole model: save those of its backbone, "
+            "model.get_layer('net').save_weights(...), or give a .keras file.",
+        ),
+        (
+            lambda: keras.Sequential([keras.Input((1,)), *(keras.layers.Dense(n) for n in (5, 6, 2))]),
+            ".weights.h5",
+            f"{UNFIT}as many of other shapes. {IN_ORDER}",
+        ),
+        (lambda: row_of("first", "a", "b", "z", "scores"), ".keras", None),
+        (
+            lambda: row_of("a", "b", "c", "z", "scores"),
+            ".keras",
+            "weights is 'other.keras', which has no net that fits: between layers of the same names it has "
+            "c, as a deeper net has. Give a file with the same backbone.",
+        ),
+    ],
+)
+def test_weights_of_another_net_are_refused_and_warn_of_nothing(tmp_path, recwarn, make, suffix, message):
+    other, net = make(), row_of("a", "b", "z")
+    other.compile("sgd", "mse")
+    other.fit(np.zeros((2, *other.input_shape[1:])), np.zeros((2, *other.output_shape[1:])), verbose=0)
+    (other.save if suffix == ".keras" else other.save_weights)(tmp_path / f"other{suffix}")
+    with looking_up(tmp_path):
+        if message is None:
+            weights.load_weights(net, f"other{suffix}")
+            np.testing.assert_array_equal(net.get_weights()[0], other.get_layer("a").get_weights()[0])
+        else:
+            with pytest.raises(ModelError) as caught:
+                weights.load_weights(net, f"other{suffix}")
+            assert str(caught.value) == message
+    assert not [one for one in recwarn if "Skipping" in str(one.message)]
 
 
 def test_channels_are_those_of_pictures():
