@@ -9,8 +9,9 @@ from weakref import WeakKeyDictionary
 import keras
 
 from kerasgrid.config.stages import ALL, HEAD, last_layers
-from kerasgrid.errors import ModelError, did_you_mean
+from kerasgrid.errors import ModelError
 from kerasgrid.models.keras_private import layers_within
+from kerasgrid.wording import nearest
 
 _RANDOM = ("rate", "stddev", "drop_path_rate", "dropout", "recurrent_dropout")
 """What says how much a layer of Keras's draws: dropout, noise, ConvNeXt's StochasticDepth, attention and the
@@ -152,12 +153,16 @@ def _ends_body(layer: keras.Layer) -> bool:
 
 def _from(model: keras.Model, found: list[keras.Layer], name: str) -> list[keras.Layer]:
     """Returns the layer of a name, or the layers of the model of that name, and all that come after."""
-    named = {part.name: next(leaves(part), None) for part in _models_within(model)}
-    named |= {layer.name: layer for layer in reversed(found)}
+    parts = {part.name: next(leaves(part), None) for part in _models_within(model)}
+    named = parts | {layer.name: layer for layer in reversed(found)}
     first = named.get(name)
     if first is None:
-        known = did_you_mean(name, [HEAD, ALL, *named])
-        raise ModelError(f"{model.name}: of stages, {name!r} is no layer of it, nor a model within.{known}")
+        near = nearest(name, [HEAD, ALL, *named])
+        guess = f" Did you mean {near!r}?" if near else ""
+        raise ModelError(
+            f"{model.name}: of stages, {name!r} is no layer of it, nor a model within.{guess} "
+            f"Known: {', '.join([HEAD, ALL, 'last N', *parts])}, and its {len(found)} layers by their names."
+        )
     return found[next(place for place, layer in enumerate(found) if layer is first) :]
 
 

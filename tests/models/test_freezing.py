@@ -86,7 +86,13 @@ def test_a_stage_trains_what_it_names(make, trainable, wanted):
             on_a_base,
             "base_dence",
             "net: of stages, 'base_dence' is no layer of it, nor a model within. Did you mean 'base_dense'? "
-            "Known: all, base, base_dense, base_drop, deep, deep_dense, drop, first, head, norm, scores.",
+            "Known: head, all, last N, base, deep, and its 7 layers by their names.",
+        ),
+        (
+            in_a_row,
+            "block99",
+            "row: of stages, 'block99' is no layer of it, nor a model within. Known: head, all, last N, and "
+            "its 3 layers by their names.",
         ),
         (
             lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3)], name="plain"),
