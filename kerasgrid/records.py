@@ -348,6 +348,7 @@ class Frozen:
         n_parameters: Weights.
         shape: What the rest takes of one sample.
         graph: The rest's.
+        stage: In which it is frozen, from 0.
     """
 
     key: str
@@ -356,6 +357,7 @@ class Frozen:
     n_parameters: int
     shape: tuple[int, ...]
     graph: Graph
+    stage: int = 0
 
 
 @dataclass(frozen=True)
@@ -576,7 +578,7 @@ class ProbeRecord:
         pieces: Bytes of all samples and of a piece of them, where a program is fed in pieces; None where it
             has all of them on the device, or there is none.
         weights: Files that its weights begin with.
-        frozen: Its net's frozen part; None where there is none that it begins with.
+        frozen: Its net's frozen part, of each stage that has one; none where it begins with none.
         why_whole: Why there is none, where something of it is frozen.
     """
 
@@ -589,7 +591,7 @@ class ProbeRecord:
     momentum: float | None = None
     pieces: tuple[int, int] | None = None
     weights: tuple[WeightsFile, ...] = ()
-    frozen: Frozen | None = None
+    frozen: tuple[Frozen, ...] = ()
     why_whole: str | None = None
 
 

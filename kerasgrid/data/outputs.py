@@ -34,6 +34,10 @@ _checked: dict[Path, set[int]] = {}
 """Blocks that this process has found whole, by their file."""
 
 
+class NoRoomError(Exception):
+    """Outputs that the cache has no room for; the message says why."""
+
+
 @dataclass(frozen=True)
 class Outputs:
     """Outputs of a frozen part, a row a sample; and the same again for each view of the samples.
@@ -86,12 +90,15 @@ class Outputs:
     def _header(self) -> bytes:
         return npy_header((self.n_rows, *self.shape), np.dtype(self.dtype))
 
-    def why_no_room(self) -> str | None:
-        """Returns why the cache has no room for them at all; None where it has."""
+    def why_no_room(self, others: int = 0) -> str | None:
+        """Returns why the cache has no room for them, beside so many bytes that stay; None where it has."""
         limit = limit_bytes()
-        if self.n_bytes <= limit:
+        if self.n_bytes + others <= limit:
             return None
-        return f"its outputs take {bytes_word(self.n_bytes)}, and the cache may take {bytes_word(limit)}"
+        beside = f" beside {bytes_word(others)} of others" if others else ""
+        return (
+            f"its outputs take {bytes_word(self.n_bytes)}, and the cache may take {bytes_word(limit)}{beside}"
+        )
 
     def block(self, place: int) -> tuple[int, range]:
         """Returns the view of a block, 0 for the samples themselves, and which samples it is of."""
@@ -123,9 +130,10 @@ class Outputs:
         return array
 
     def begin(self) -> None:
-        """Makes room for them, if none of them is there.
+        """Makes room for them, if none of them is there: what was not used for longest gives way.
 
         Raises:
+            NoRoomError: The cache may not take them beside others that are in use.
             StorageError: The disk is full or cannot be written.
         """
         while not self._begin():
@@ -148,6 +156,8 @@ class Outputs:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             remove(self.folder)
             prune(self.n_bytes)
+            if (reason := self.why_no_room(self._of_others())) is not None:
+                raise NoRoomError(reason)
             made = half_written_name(self.folder)
             made.mkdir()
             for name, header, n_bytes in (
@@ -161,6 +171,11 @@ class Outputs:
             os.rename(made, self.folder)
             sync_folder(self.folder.parent)
         mark_used(self.folder)
+
+    def _of_others(self) -> int:
+        """Returns the bytes of other outputs, also of those that are not computed yet."""
+        files = self.folder.parent.glob(f"[!.]*/{_ARRAY}")
+        return sum(path.stat().st_size for path in files)
 
     def write(self, first: int, blocks: Sequence[np.ndarray]) -> None:
         """Writes blocks that follow each other; they count once they are on the disk.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.data.outputs import Outputs
+from kerasgrid.data.outputs import NoRoomError, Outputs
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, read_json, write_json
 from kerasgrid.jobs.recipe import Recipe
@@ -81,21 +81,20 @@ def passes_of(graphs: Graphs, jobs: Iterable[Job]) -> tuple[list[Pass], list[str
     seen: dict[tuple[Any, ...], int] = {}
     reasons: dict[str, None] = {}
     for job in jobs:
-        outputs, frozen = graphs.outputs(job.trial), graphs.frozen(job.trial)
-        if outputs is None or frozen is None:
-            if (reason := graphs.why_whole(job.trial)) is not None:
-                reasons.setdefault(reason)
-            continue
-        if outputs.key not in found:
-            n_left = outputs.n_left
-            rate = _recall(frozen)
-            found[outputs.key] = Pass(frozen, outputs, 0, n_left, None if rate is None else n_left / rate)
-        route, run = graphs.route(job.trial), (outputs.key, job.trial.key, job.fold, job.repeat)
-        epochs = route.stages[0].epochs if route.stages else route.epochs
-        more = max(0, epochs - seen.get(run, 0))  # jobs that differ in epochs alone are one run
-        seen[run] = epochs if more else seen[run]
-        one = found[outputs.key]
-        found[outputs.key] = replace(one, n_epochs=one.n_epochs + more)
+        if (reason := graphs.why_whole(job.trial)) is not None:
+            reasons.setdefault(reason)
+        route = graphs.route(job.trial)
+        for frozen, outputs in graphs.parts(job.trial):
+            if outputs.key not in found:
+                n_left, rate = outputs.n_left, _recall(frozen)
+                seconds = None if rate is None else n_left / rate
+                found[outputs.key] = Pass(frozen, outputs, 0, n_left, seconds)
+            run = frozen.stage, job.trial.key, job.fold, job.repeat
+            epochs = route.stages[frozen.stage].epochs if route.stages else route.epochs
+            more = max(0, epochs - seen.get(run, 0))  # jobs that differ in epochs alone are one run
+            seen[run] = epochs if more else seen[run]
+            one = found[outputs.key]
+            found[outputs.key] = replace(one, n_epochs=one.n_epochs + more)
     return list(found.values()), [f"a frozen part is computed in each step: {reason}" for reason in reasons]
 
 
@@ -131,7 +130,6 @@ class Passes:
         self, graphs: Graphs, recipe: Recipe, executor: executors.Executor, doing: Callable[[str], None]
     ) -> None:
         self._graphs, self._recipe, self._executor, self._doing = graphs, recipe, executor, doing
-        self._wanted: dict[str, int] = {}  # rows that were missing, by their outputs' key
 
     def run(self, trials: Iterable[Trial], tend: Callable[[], object]) -> None:
         """Computes what is missing of the outputs that some trials take.
@@ -145,18 +143,23 @@ class Passes:
         Raises:
             StorageError: The disk is full or cannot be written.
         """
-        found = {
-            one.key: (trial, one) for trial in trials if (one := self._graphs.outputs(trial)) is not None
-        }
-        for trial, outputs in found.values():
+        found: dict[str, tuple[Trial, Frozen, Outputs]] = {}
+        for trial in trials:
+            for frozen, outputs in self._graphs.parts(trial):
+                found[outputs.key] = trial, frozen, outputs
+        for trial, frozen, outputs in found.values():
             blocks = outputs.missing()
             if not blocks or self._executor.is_stopping or self._executor.layout() is not None:
                 continue
-            outputs.begin()
-            self.take(OutputsRecord(outputs.key, outputs.n_left))
+            try:
+                outputs.begin()
+            except NoRoomError:  # for what others use now: fits tell, when they come to it
+                continue
+            n_left = outputs.n_left
+            self.take(OutputsRecord(outputs.key, outputs.n_rows, n_left))
             n = -(-len(blocks) // (_PARTS * self._executor.n_workers))
-            parts = (tuple(blocks[at : at + n]) for at in range(0, len(blocks), n))
-            tasks = [OutputsTask(trial.params, outputs.key, part) for part in parts]
+            shares = (tuple(blocks[at : at + n]) for at in range(0, len(blocks), n))
+            tasks = [OutputsTask(trial.params, outputs.key, part, frozen.stage) for part in shares]
             compute, began = partial(compute_outputs, self._recipe), time.monotonic()
             for event in executors.run_through(self._executor, compute, tasks):
                 if isinstance(event, executors.Emitted):
@@ -164,11 +167,10 @@ class Passes:
                 elif isinstance(event, executors.Raised):  # what else it is, the training tells
                     check_goes_on(event)
                 tend()
-            if (frozen := self._graphs.frozen(trial)) is not None and not outputs.n_left:
-                _remember(frozen, self._wanted[outputs.key] / (time.monotonic() - began))
+            if not outputs.n_left:
+                _remember(frozen, n_left / (time.monotonic() - began))
 
     def take(self, record: OutputsRecord) -> None:
         """Tells how far workers are, that compute them here or before they train on them."""
-        total = self._wanted.setdefault(record.key, max(1, record.n_left))
-        text = f"Computing a frozen part's outputs of {count(total, 'sample')}, once for all fits"
-        self._doing(Stage(text, max(0, total - record.n_left), total))
+        text = f"Computing a frozen part's outputs of {count(record.n_rows, 'sample')}, once for all fits"
+        self._doing(Stage(text, record.n_rows - record.n_left, record.n_rows))

@@ -21,18 +21,21 @@ class OutputsTask:
         params: The candidate's.
         key: Of the outputs.
         blocks: Which.
+        stage: In which the part is frozen, from 0.
     """
 
     params: Mapping[str, Any]
     key: str
     blocks: tuple[int, ...]
+    stage: int = 0
 
 
 @dataclass(frozen=True)
 class OutputsRecord:
-    """How many rows of a frozen part's outputs are still to be computed, by all workers together."""
+    """How many rows a frozen part's outputs have, and how many of them are left to all workers together."""
 
     key: str
+    n_rows: int
     n_left: int
 
 

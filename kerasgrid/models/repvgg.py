@@ -92,7 +92,7 @@ def folded(model: keras.Model) -> keras.Model:
     """Returns a model that predicts alike, each block of its RepVGG one convolution and a ReLU.
 
     Args:
-        model: A RepVGG, or one that has some within it, such as `backbone` gives. It is left as it is.
+        model: A RepVGG, or one that has some within it, at any depth, as what `backbone` gives. It stays.
 
     Returns:
         A model with weights of its own, not compiled.
@@ -101,15 +101,18 @@ def folded(model: keras.Model) -> keras.Model:
         return _folded_net(model)
     made = keras.models.clone_model(model, clone_function=_folded_layer)
     for mine, theirs in zip(made.layers, model.layers, strict=True):
-        if theirs.name not in SIZES:
+        if not _has_some(theirs):
             mine.set_weights(theirs.get_weights())
     return made
 
 
+def _has_some(layer: keras.Layer) -> bool:
+    parts = (layer, *layers_within(layer))
+    return any(part.name in SIZES and isinstance(part, keras.Model) for part in parts)
+
+
 def _folded_layer(layer: keras.Layer) -> keras.Layer:
-    if layer.name in SIZES and isinstance(layer, keras.Model):
-        return _folded_net(layer)
-    return type(layer).from_config(layer.get_config())
+    return folded(layer) if _has_some(layer) else type(layer).from_config(layer.get_config())
 
 
 def _folded_net(net: keras.Model) -> keras.Model:

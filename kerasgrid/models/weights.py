@@ -36,11 +36,13 @@ class Lookup:
         base: The folder that paths are relative to.
         downloads: Whether those of keras.applications may be downloaded; else they are told as not at hand.
         files: What nets that were built meanwhile begin with.
+        promised: Ids of weights that have other values once the files are there.
     """
 
     base: Path
     downloads: bool = True
     files: list[WeightsFile] = field(default_factory=list)
+    promised: set[int] = field(default_factory=set)
 
 
 _lookup: Lookup | None = None
@@ -53,7 +55,8 @@ def looking_up(base: Path, *, downloads: bool = True) -> Iterator[Lookup]:
     """Lets nets that are built within find their weights; what an inner one finds the outer tells, too."""
     global _lookup
     before = _lookup
-    _lookup = Lookup(base, downloads, [] if before is None else before.files)
+    outer = Lookup(base) if before is None else before
+    _lookup = Lookup(base, downloads, outer.files, outer.promised)
     try:
         yield _lookup
     finally:
@@ -102,6 +105,7 @@ def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> kera
             net = build(IMAGENET)
     except _NotAtHandError:
         net = build(None)
+        lookup.promised.update(map(id, net.weights))
     _settle(net)
     path, url = found[-1]
     is_there = path.is_file()

@@ -57,9 +57,10 @@ class Graphs:
         self._routes: dict[str, Route] = {}
         self.records: list[ProbeRecord] = []
         self._known: dict[str, Graph] = {}
-        self._frozen: dict[str, Frozen] = {}
+        self._frozen: dict[str, tuple[Frozen, ...]] = {}
         self._whole: dict[str, str] = {}
-        self._outputs: dict[str, Outputs | str] = {}
+        self._outputs: dict[str, tuple[list[tuple[Frozen, Outputs]], str | None]] = {}
+        self._kept: dict[str, int] = {}  # bytes of outputs, by their key
         self._refused: dict[str, str] = {}
         self._augmentations: dict[str, Augmentation] = {}
 
@@ -78,7 +79,7 @@ class Graphs:
         """Takes what models that were built have shown."""
         for record in records:
             self.records.append(record)
-            if record.frozen is not None:
+            if record.frozen:
                 self._frozen[self._identity(record.params)] = record.frozen
             if record.why_whole is not None:
                 self._whole[self._identity(record.params)] = record.why_whole
@@ -100,33 +101,43 @@ class Graphs:
             self._routes[trial.identity] = self.recipe.route(trial.params)
         return self._routes[trial.identity]
 
-    def frozen(self, trial: Trial) -> Frozen | None:
-        """Returns the frozen part of a trial's net; None where it has none, or it is not known."""
-        return self._frozen.get(self._identity(trial.params)) if self._frozen else None
+    def parts(self, trial: Trial) -> list[tuple[Frozen, Outputs]]:
+        """Returns the frozen part of a trial's net, of each stage, with what it gives of all samples.
+
+        Without those that are computed in each step.
+        """
+        return self._looked_at(trial)[0]
 
     def why_whole(self, trial: Trial) -> str | None:
-        """Returns why the frozen part of a trial's net is computed in each step; None where it is not."""
-        if self.frozen(trial) is None:
-            return self._whole.get(self._identity(trial.params)) if self._whole else None
-        found = self._outputs_of(trial)
-        return found if isinstance(found, str) else None
+        """Returns why a frozen part of a trial's net is computed in each step; None where none is."""
+        return self._looked_at(trial)[1]
 
     def outputs(self, trial: Trial) -> Outputs | None:
-        """Returns what a trial's frozen part gives of all samples, where it is computed once; else None."""
-        found = None if self.frozen(trial) is None else self._outputs_of(trial)
-        return found if isinstance(found, Outputs) else None
+        """Returns what a trial's frozen part gives of all samples, where it is computed once; else None.
 
-    def _outputs_of(self, trial: Trial) -> Outputs | str:
-        """Returns what a trial's frozen part gives, or why it is computed in each step."""
-        frozen = self.frozen(trial)
-        assert frozen is not None
+        In stages, that of the first.
+        """
+        return next((outputs for frozen, outputs in self.parts(trial) if not frozen.stage), None)
+
+    def _looked_at(self, trial: Trial) -> tuple[list[tuple[Frozen, Outputs]], str | None]:
+        if not self._frozen and not self._whole:  # as in most searches
+            return [], None
+        identity = self._identity(trial.params)
+        parts = self._frozen.get(identity, ())
+        if not parts:
+            return [], self._whole.get(identity)
         if trial.identity not in self._outputs:
             about = self.recipe, self.route(trial), self.prepared.data
-            found: Outputs | str | None = why_not_kept(*about)
-            if found is None:
+            reason, found = why_not_kept(*about), []
+            for frozen in () if reason else parts:
                 outputs = outputs_of(frozen, *about)
-                found = outputs.why_no_room() or outputs
-            self._outputs[trial.identity] = found
+                others = sum(n_bytes for key, n_bytes in self._kept.items() if key != outputs.key)
+                why = outputs.why_no_room(others)
+                if why is None:
+                    self._kept[outputs.key] = outputs.n_bytes
+                    found.append((frozen, outputs))
+                reason = reason or why
+            self._outputs[trial.identity] = found, reason
         return self._outputs[trial.identity]
 
     def of(self, trials: Iterable[Trial], most: int | None = None) -> dict[int, Graph]:
@@ -178,7 +189,7 @@ class Graphs:
             return Graph(None, refused or NOT_LOOKED_AT, is_refused=refused is not None)
         outputs, route = self.outputs(trial), self.route(trial)
         if outputs is not None:
-            graph = replace(self._frozen[identity].graph, outputs=outputs.key)
+            graph = replace(self._frozen[identity][0].graph, outputs=outputs.key)
             route = replace(route, augment=None)
         if graph.key is None:
             return graph

@@ -209,7 +209,9 @@ class Candidate:
         shown = self.shown()
         with looking_up(Path(self.recipe.base)) as found, recorded(with_values=True) as made:
             model = self.build(shown)
-        untouched = made.untouched(model.weights)
+        own = made.untouched(model.weights)
+        is_promised = [id(weight) in found.promised for weight in model.weights]
+        untouched = [False if is_given else one for one, is_given in zip(own, is_promised, strict=True)]
         route = self.route if shown is None else as_taken(self.route, model, shown.compile_kwargs)
         about = route, self.objective, self.recipe.target, self.form
         compiled = compile_model(model, *about, again=self.build)

@@ -148,8 +148,10 @@ def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
     try:
         weights = initial_weights(lift(compiled, candidate.sample(compiled), candidate.data.inputs), seed)
     except UnfusibleError:
+        if candidate.whole is not None:  # nor the rest
+            return
         with suppress(WholeError):
-            rest = Rest.at_first(candidate, compiled)
+            rest = Rest.at_stage(candidate, compiled)
             initialize(*rest.blank, seed)
         return
     for variable, value in zip(compiled.model.weights, weights, strict=True):

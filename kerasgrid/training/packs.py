@@ -347,12 +347,12 @@ def _on_outputs(candidate: Candidate, key: str, context: Context) -> Dataset:
         with seeded(graph_seed(candidate.recipe.seed)):
             try:
                 rest = Rest.of(candidate, candidate.compile())
-                is_same = rest.outputs.key == key
-            except WholeError:
-                is_same = False
-        if not is_same:
-            raise OtherOutputsError("what its frozen part gives is not the same in each fit")
-        if not rest.complete(context):
+                if rest.outputs.key != key:
+                    raise WholeError("what its frozen part gives is not the same in each fit")
+                is_there = rest.complete(context)
+            except WholeError as error:
+                raise OtherOutputsError(str(error)) from error
+        if not is_there:
             raise StoppedError
         _outputs.clear()
         _outputs[key] = rest.candidate.data

@@ -16,6 +16,8 @@ from kerasgrid.errors import TrialError
 from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
+from kerasgrid.models import repvgg
+from kerasgrid.models.references import ModelReference
 from kerasgrid.records import WHOLE, Context
 from kerasgrid.seeds import view_key
 from kerasgrid.training.batches import EVALUATION_BATCH, Preparation, Prepare, Scaling
@@ -49,6 +51,8 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     import_function(recipe)
     candidate = Candidate.of(recipe, task.trial.params)
     model = load_kept(task.model, candidate, compiled=False)
+    if candidate.route.model.get("backbone") in repvgg.SIZES and _is_built_in(recipe.model):
+        model = repvgg.folded(model)
     net, facts = net_of(model), ModelFacts.read(task.model) or ModelFacts(recipe.target)
     shape = facts.input_shape or candidate.form
     outputs = read_outputs(net, candidate.route, recipe.target, shape)
@@ -94,6 +98,10 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
             parts, ids, labels = [], [], []
     if parts:
         context.emit(record())
+
+
+def _is_built_in(model: Any) -> bool:
+    return isinstance(model, ModelReference) and model.kind == "built_in"
 
 
 def _outside(candidate: Candidate, task: PredictTask, has_layers: bool) -> tuple[Scaling, Preparation | None]:

@@ -46,7 +46,8 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     data = map_samples(Path(recipe.data_folder), recipe.source)
     n_parameters, error, graph, scales, momentum, pieces = None, None, None, None, None, None
     weights: tuple[WeightsFile, ...] = ()
-    frozen, why_whole = None, None
+    frozen: tuple[Frozen, ...] = ()
+    why_whole = None
     try:
         candidate = Candidate.of(recipe, params, data)
         compiled = candidate.compile()
@@ -78,12 +79,15 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     context.emit(ProbeRecord(dict(params), *built))
 
 
-def _frozen(candidate: Candidate, compiled: Compiled) -> tuple[Frozen | None, str | None]:
-    """Returns the frozen part of a candidate's net, or why there is none that it begins with."""
-    try:
-        return Rest.at_first(candidate, compiled).about(packs.graph_of), None
-    except WholeError as error:
-        return None, str(error) or None
+def _frozen(candidate: Candidate, compiled: Compiled) -> tuple[tuple[Frozen, ...], str | None]:
+    """Returns the frozen part of a candidate's net, in each of its stages, or why it begins with none."""
+    found, reason = [], None
+    for place in range(len(candidate.route.stages) or 1):
+        try:
+            found.append(Rest.at_stage(candidate, compiled, place).about(place, packs.graph_of))
+        except WholeError as error:
+            reason = reason or str(error)
+    return tuple(found), None if found else reason or None
 
 
 def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:

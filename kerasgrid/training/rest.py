@@ -12,25 +12,28 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
 
-from kerasgrid.data.outputs import BLOCK, Outputs
+from kerasgrid.config.stages import Stage
+from kerasgrid.data.outputs import BLOCK, NoRoomError, Outputs
 from kerasgrid.errors import TrialError
 from kerasgrid.io import digest
 from kerasgrid.jobs.frozen import outputs_of, why_not_kept
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import OutputsRecord, OutputsTask
-from kerasgrid.models.freezing import train_only
+from kerasgrid.models.freezing import chosen_layers, train_only
 from kerasgrid.models.keras_private import compile_like, layers_within
-from kerasgrid.records import Context, Frozen, Graph, Input, Inputs
+from kerasgrid.records import WHOLE, Context, Fold, Frozen, Graph, Input, Inputs
 from kerasgrid.seeds import graph_seed, view_key
 from kerasgrid.training.batches import Batches
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.frozen import Split, WholeError, split
 from kerasgrid.training.graph import unnamed
+from kerasgrid.training.learnt import Learnt
 from kerasgrid.training.scoring import outputs_of_batch
 
 _WAIT_S = 0.2
@@ -55,10 +58,10 @@ class Rest:
     compiled: Compiled
 
     @classmethod
-    def at_first(cls, candidate: Candidate, compiled: Compiled) -> Rest:
-        """Cuts a candidate's net as it is trained at first, where that is in stages; as `of`."""
-        if candidate.route.stages:
-            train_only(compiled.model, candidate.route.stages[0].trainable)
+    def at_stage(cls, candidate: Candidate, compiled: Compiled, place: int = 0) -> Rest:
+        """Cuts a candidate's net as it is trained in a stage, from 0, where it is in stages; as `of`."""
+        if stages := candidate.route.stages:
+            compiled = at_stage(compiled, stages, place)
         return cls.of(candidate, compiled)
 
     @classmethod
@@ -80,9 +83,9 @@ class Rest:
         own = replace(compiled, model=cut.rest, whole=compiled.model, sets_weights=not all(known))
         return cls(candidate, cut, own)
 
-    def about(self, graph: Callable[[Candidate, Compiled], Graph]) -> Frozen:
-        """Returns what is told of the frozen part; `graph` gives the graph of the rest."""
-        return replace(self.frozen, graph=graph(*self.blank))
+    def about(self, place: int, graph: Callable[[Candidate, Compiled], Graph]) -> Frozen:
+        """Returns what is told of the frozen part of a stage, from 0; `graph` gives the graph of the rest."""
+        return replace(self.frozen, stage=place, graph=graph(*self.blank))
 
     @property
     def blank(self) -> tuple[Candidate, Compiled]:
@@ -99,7 +102,7 @@ class Rest:
             hasher.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).view(np.uint8).data)
         shapes = [tuple(symbol.shape[1:]) for symbol in self.split.rest.inputs]
         shape = shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
-        key = digest([unnamed(part), hasher.hexdigest()])
+        key = digest([_without_flags(unnamed(part)), hasher.hexdigest()])
         return Frozen(key, self.split.last, len(self.split.layers), part.count_params(), shape, Graph(None))
 
     @cached_property
@@ -143,10 +146,14 @@ class Rest:
             Whether all is there; else it was asked to stop.
 
         Raises:
+            WholeError: The cache has no room for it.
             StorageError: The disk is full or cannot be written.
         """
-        if self.outputs.missing():
-            self.outputs.begin()
+        try:
+            if self.outputs.missing():
+                self.outputs.begin()
+        except NoRoomError as error:
+            raise WholeError(str(error)) from error
         while shares := self.outputs.shares():
             waits = True
             for share in shares:
@@ -166,7 +173,7 @@ class Rest:
         def write() -> None:
             if made:
                 self.outputs.write(first, made)
-                context.emit(OutputsRecord(self.outputs.key, self.outputs.n_left))
+                context.emit(OutputsRecord(self.outputs.key, self.outputs.n_rows, self.outputs.n_left))
                 made.clear()
 
         for place in blocks:
@@ -192,7 +199,7 @@ class Rest:
             seed = whole.recipe.seed
             prepare = preparation.of_epoch(view_key(seed, view - 1)) if view else preparation.of_held_out
         given = whole.data.images, whole.data.labels, np.arange(len(whole.data))
-        scaling = whole.scaling(whole.learnt(whole.folds[0]).center)
+        scaling = whole.scaling(self._center)
         found = []
         with Batches(*given, BLOCK, scaling, prepare=prepare) as batches:
             images = keras.tree.map_structure(_padded, batches[rows[0] // BLOCK][0])
@@ -203,6 +210,12 @@ class Rest:
                 parts = [np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)]
             found.append(kept_as(parts[0], self.outputs.dtype))
         return np.concatenate(found)[: len(rows)]
+
+    @property
+    def _center(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What is subtracted of images and what they are divided by, where these are given and not learnt."""
+        recipe, none = replace(self.whole.recipe, target_scale=None), np.arange(0)
+        return Learnt.of(recipe, self.whole.data, Fold(WHOLE, none, none), None).center
 
     @cached_property
     def _at_once(self) -> int:
@@ -219,6 +232,21 @@ class Rest:
         while n > 1 and n * largest > _MOST_BYTES:
             n //= 2
         return n
+
+
+def at_stage(compiled: Compiled, stages: Sequence[Stage], place: int) -> Compiled:
+    """Returns a model that trains the layers of a stage, and knows what the stages before it have changed."""
+    layers = [layer for one in stages[:place] for layer in chosen_layers(compiled.model, one.trainable)]
+    changed = {id(weight) for layer in layers for weight in layer.weights}
+    train_only(compiled.model, stages[place].trainable)
+    return replace(compiled, drawn=compiled.drawn | changed)
+
+
+def _without_flags(config: Any) -> Any:
+    """Returns a config without what says of layers whether they are trained."""
+    if isinstance(config, dict):
+        return {name: _without_flags(value) for name, value in config.items() if name != "trainable"}
+    return [_without_flags(value) for value in config] if isinstance(config, list | tuple) else config
 
 
 def kept_as(values: np.ndarray, dtype: str) -> np.ndarray:
@@ -280,7 +308,7 @@ def compute(recipe: Recipe, task: OutputsTask, context: Context) -> None:
         candidate = Candidate.of(recipe, task.params)
         with seeded(graph_seed(recipe.seed)):
             try:
-                rest = Rest.at_first(candidate, candidate.compile())
+                rest = Rest.at_stage(candidate, candidate.compile(), task.stage)
                 if rest.outputs.key != task.key:
                     return
             except WholeError:

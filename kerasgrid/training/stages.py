@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kerasgrid.config.stages import Stage, going_on
-from kerasgrid.models.freezing import chosen_layers, rates_kept, train_only
+from kerasgrid.models.freezing import rates_kept
 from kerasgrid.models.keras_private import schedule_of
 from kerasgrid.records import Context, Fold, Job
 from kerasgrid.training.batches import LoopData
@@ -20,7 +20,7 @@ from kerasgrid.training.compiling import Compiled, FreshOptimizer
 from kerasgrid.training.learning_rate import LearningRateSchedule, rate_of
 from kerasgrid.training.loop import Loop, Stretch, read_checkpoint
 from kerasgrid.training.moving import Counted
-from kerasgrid.training.rest import on_outputs
+from kerasgrid.training.rest import at_stage, on_outputs
 
 MakeCallbacks = Callable[[Candidate, Compiled, Stretch], list[keras.callbacks.Callback]]
 
@@ -99,8 +99,7 @@ class Fit:
                 place, candidate, compiled = len(self.progress.stages), self.candidate, self.compiled
                 stretch = self._stretch(place)
                 if fresh is not None:
-                    compiled = replace(compiled, drawn=compiled.drawn | _trained(model, stages[:place]))
-                    train_only(model, stages[place].trainable)
+                    compiled = at_stage(compiled, stages, place)
                     ended_with = rate_of((before or self).compiled.model.optimizer)
                     fresh.compile(compiled, _rate(stages, place))
                     candidate = _over(candidate, going_on(stages, place))
@@ -161,15 +160,6 @@ def _keeps_weights(candidate: Candidate) -> bool:
     """Tells whether a callback may keep weights, which are another stage's where it goes on in that."""
     stopping = candidate.route.callbacks.get("early_stopping", {})
     return bool(stopping.get("restore_best_weights") or candidate.route.own_callbacks)
-
-
-def _trained(model: keras.Model, stages: Sequence[Stage]) -> set[int]:
-    """Returns the ids of the weights that some stages train, moving statistics among them."""
-    found: set[int] = set()
-    for stage in stages:
-        layers = chosen_layers(model, stage.trainable)
-        found.update(id(weight) for layer in layers for weight in layer.weights)
-    return found
 
 
 def _rate(stages: Sequence[Stage], place: int) -> float | None:

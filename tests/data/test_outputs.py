@@ -10,7 +10,7 @@ import pytest
 
 from kerasgrid.data import outputs as module
 from kerasgrid.data.keeping import kept
-from kerasgrid.data.outputs import BLOCK, Outputs, drawn_views
+from kerasgrid.data.outputs import BLOCK, NoRoomError, Outputs, drawn_views
 from kerasgrid.errors import StorageError
 
 N = 2 * BLOCK + 10
@@ -117,6 +117,22 @@ def test_where_the_cache_may_not_take_them_they_are_not_kept(outputs, monkeypatc
     assert outputs.why_no_room() is None
     monkeypatch.setenv("KERASGRID_CACHE_LIMIT", "1KB")
     assert outputs.why_no_room() == "its outputs take 6.5 KiB, and the cache may take 1,000 bytes"
+
+
+def test_what_others_take_is_counted_before_it_is_written(outputs, monkeypatch):
+    other = dataclasses.replace(outputs, key="b" * 64)
+    other.begin()  # and is in use
+    monkeypatch.setenv("KERASGRID_CACHE_LIMIT", "10KB")
+    assert outputs.why_no_room() is None
+    with pytest.raises(
+        NoRoomError, match=r"take 6.5 KiB, and the cache may take 9.8 KiB beside 6.6 KiB of others"
+    ):
+        outputs.begin()
+    module.mark_used(other.folder)
+    for mark in other.folder.glob(".used*"):
+        mark.unlink()  # it gives way
+    outputs.begin()
+    assert not other.folder.exists()
 
 
 def test_a_full_disk_is_told(outputs, monkeypatch):

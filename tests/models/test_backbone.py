@@ -229,6 +229,12 @@ def test_each_learns_the_digits_and_predicts_alike_where_it_is_folded(name, epoc
             one.predict(pixels[test], verbose=0) @ model.layers[-1].kernel.numpy() for one in logits
         )
         np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+        outer = keras.Input(DIGIT)  # as it is saved, with layers around it
+        around = keras.Model(outer, model(keras.layers.Rescaling(0.5)(outer)))
+        again = repvgg.folded(around)
+        assert again.count_params() == folded.count_params()
+        found, wanted = (one.predict(pixels[test], verbose=0) for one in (again, around))
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 @pytest.mark.backend

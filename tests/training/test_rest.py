@@ -84,9 +84,9 @@ def searched(tmp_path_factory):
             **changes,
         }
 
-    def search(name, results=folder, **changes):
+    def search(name, results=folder, given=(X, Y), **changes):
         passed.clear()
-        kg.search(config_of(name, **changes), X, Y, results=results)
+        kg.search(config_of(name, **changes), *given, results=results)
         path = results / f"{name}.json"
         return json.loads(path.read_text()), path, len(passed)
 
@@ -177,6 +177,16 @@ def test_kept_and_fitted_models_are_whole_and_take_stored_values(once):
     whole = keras.models.load_model(paths.best)
     assert not np.allclose(*(kernel(one, "dense") for one in (model, whole)))
     np.testing.assert_array_equal(*(kernel(one, "base") for one in (model, whole)))
+
+
+def test_all_rows_are_fitted_after_a_search_on_some(searched):
+    """And what frozen parts give is of their config and weights, whichever layers are trained besides."""
+    data = {"train": "digits", "scale": 16, "subset": 128}
+    stages = [{"trainable": "head", "epochs": 1}, {"trainable": "last 3", "epochs": 1}]
+    told, path, n = searched("some", stages=stages, given=(), data=data, params={}, space={"units": [4]})
+    assert n == 2  # of both stages, since its base is frozen in both
+    assert told["trials"][0]["error"] is None
+    assert fit(path).cards[0]["data"]["samples"] == 1797
 
 
 def test_numbers_that_float16_has_not_are_told():

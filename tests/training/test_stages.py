@@ -167,6 +167,11 @@ def test_each_stage_takes_the_outputs_of_what_is_frozen_in_it_and_is_cut_off_lik
     assert result(trained(small)) == result(once)
 
 
+def test_stages_with_what_no_pack_trains(make):
+    found = trained(make(model=on_a_given_base, training={"accumulate": 2}))
+    assert (found.error, found.stages) == (None, (2, 3))
+
+
 @pytest.mark.parametrize(
     ("second", "wanted"),
     [  # a half cosine over 2 epochs of 3 steps, and over 1; or over all 3 from the rate of the second
