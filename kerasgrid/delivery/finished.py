@@ -282,12 +282,14 @@ class FinishedRun:
         before = header.get("identity", {})
         told = before.get(SOURCES)
         known = told if isinstance(told, dict) else {}
-        changed = [name for name, source in found.sources.items() if known.get(name, source) != source]
+        now = {**found.sources, **found.weights}
+        changed = [name for name, source in now.items() if known.get(name, source) != source]
         if not is_digest_of(str(before.get(SOURCE, found.source)), found.model, found.base):
             changed.append(self.config.model)
         if changed:
+            what = "file" if found.weights.keys() >= set(changed) else "source"
             raise ChangedError(
-                f"{', '.join(changed)}: the source changed since the search: another model would be trained "
+                f"{', '.join(changed)}: the {what} changed since the search: another model would be trained "
                 "than the one that was scored. Restore it, or search anew."
             )
 

@@ -66,13 +66,18 @@ def _changes(
     new = {name: found for name, found in now[SOURCES].items() if name not in known}
     before[SOURCES] = {name: found for name, found in known.items() if name in now[SOURCES]}
     now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
+    files: list[str] = []
+    for name in prepared.weights:  # which are told of the sources, and changed otherwise
+        if before[SOURCES].pop(name, None) != now[SOURCES].pop(name, None):
+            files.append(name.removeprefix("weights "))
     if isinstance(training := before.get("training"), dict):  # what it has not is of later versions
         before["training"] = {**Training().model_dump(exclude={"pack"}), **training}
     if is_digest_of(str(before.get(SOURCE, "")), prepared.model, prepared.base):
         before[SOURCE] = now[SOURCE]
     keys = [*now, *(key for key in before if key not in now)]  # some only a search that has them tells
     pairs = [(key, before.get(key), now.get(key)) for key in keys]
-    return [_change(*pair) for pair in pairs if pair[1] != pair[2]], new
+    changes = [_change(*pair) for pair in pairs if pair[1] != pair[2]]
+    return [*changes, *(f"the file {file}, with which nets begin, changed" for file in files)], new
 
 
 def check_begun(prepared: Prepared, results: Path) -> None:

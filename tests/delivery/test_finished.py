@@ -112,6 +112,26 @@ def test_a_function_that_the_script_or_notebook_defines_is_found_there(nets, tmp
     take_up(path)
 
 
+def test_a_file_that_nets_begin_with_is_the_one_of_the_search(tmp_path, monkeypatch):
+    train_nothing(monkeypatch)
+    (file := tmp_path / "net.keras").write_bytes(b"some")
+    section = {
+        "model": "backbone",
+        "params": {"epochs": 1, "weights": str(file)},
+        "space": {"dropout": [0.1]},
+    }
+    path = searched(tmp_path, **section)
+    searched(tmp_path, **section)
+    take_up(path)
+    file.write_bytes(b"others")
+    with pytest.raises(ChangedError, match=f"weights {file}: the file changed since the search: another "):
+        take_up(path)
+    with pytest.raises(ChangedError) as caught:
+        searched(tmp_path, **section)
+    told = f"this search began otherwise: the file {file}, with which nets begin, changed. Restore what"
+    assert told in str(caught.value)
+
+
 @pytest.mark.parametrize("place", ["subprocess:getoutput", f"{os.__file__}:system"])
 def test_a_results_file_alone_runs_no_command(place, tmp_path, monkeypatch):
     train_nothing(monkeypatch)
