@@ -31,7 +31,7 @@ from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus, multiplies_bfloat16
 from kerasgrid.models.references import BUILT_IN, parse_reference
 from kerasgrid.models.signature import Signature
-from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord, Target
+from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord, Target, WeightsFile
 from kerasgrid.space.space import Space
 from kerasgrid.wording import bytes_word, count, percent
 
@@ -358,11 +358,15 @@ def weights_of(config: Config, space: Space) -> tuple[str, ...]:
     return tuple(sorted(named))
 
 
+def files_of_weights(records: Iterable[ProbeRecord]) -> tuple[WeightsFile, ...]:
+    """Returns the files of weights that nets begin with, each once."""
+    return tuple({file.name: file for record in records for file in record.weights}.values())
+
+
 def notes_of_weights(records: Iterable[ProbeRecord]) -> tuple[str, ...]:
     """Tells which files of weights nets begin with, and whether they are at hand."""
-    files = {file.name: file for record in records for file in record.weights}
     told = []
-    for file in files.values():
+    for file in files_of_weights(records):
         if file.digest is not None:
             told.append(f"weights: {file.name} is at hand ({bytes_word(file.n_bytes)})")
         else:

@@ -15,6 +15,7 @@ import numpy as np
 
 from kerasgrid.checks.candidates import (
     augmentations,
+    files_of_weights,
     notes_of_precision,
     notes_of_weights,
     warnings_of_accumulation,
@@ -46,7 +47,7 @@ from kerasgrid.planning.workers import (
     prepare_beside,
     threads_of,
 )
-from kerasgrid.records import Dataset, Job, ProbeRecord, Table, Trial
+from kerasgrid.records import Dataset, Job, ProbeRecord, Table, Trial, WeightsFile
 from kerasgrid.run.journal import check_line, is_old, of_before, read
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.dimensions import value_text
@@ -92,6 +93,7 @@ class Preview:
         measured: From an earlier search.
         notes: The engine's and the planner's.
         passes: Through frozen parts of nets.
+        weights: Files that nets begin with.
         may_end_early: Whether the engine may give up candidates, so that `epochs` are the most.
     """
 
@@ -109,6 +111,7 @@ class Preview:
     measured: Measurement | None
     notes: tuple[str, ...]
     passes: tuple[Pass, ...] = ()
+    weights: tuple[WeightsFile, ...] = ()
     may_end_early: bool = False
     layout: Layout | None = None
 
@@ -189,6 +192,7 @@ class Preview:
             "gpus": list(self.gpus),
             "gpus_per_worker": self.gpu_share,
             "passes": [one.as_json() for one in self.passes],
+            "weights": [_weights_as_json(file) for file in self.weights],
             "epochs": self.epochs,
             "epochs_are_most": self.may_stop,
             "seconds": self.seconds,
@@ -400,6 +404,7 @@ def _preview(
             *notes_of_weights(records),
         ),
         passes=tuple(passes),
+        weights=files_of_weights(records),
         may_end_early=outline is not None,
         layout=executor.layout(),
     )
@@ -456,6 +461,11 @@ def _target_lines(data: Dataset, target_scale: str | None) -> list[str]:
         own = zip(target.names, shares, strict=True)
         names = ": " + ", ".join(f"{value_word(name)} ({percent(share)})" for name, share in own)
     return [f"{target.n_outputs} classes{names}"]
+
+
+def _weights_as_json(file: WeightsFile) -> dict[str, Any]:
+    told = {"name": file.name, "path": file.path, "bytes": file.n_bytes}
+    return {**told, "at_hand": file.digest is not None, "url": file.url}
 
 
 def _target_as_json(data: Dataset) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from kerasgrid.driver.preview import (
     preview,
 )
 from kerasgrid.executors import Host, Layout
-from kerasgrid.records import Column, Dataset, Table, Target
+from kerasgrid.records import Column, Dataset, Table, Target, WeightsFile
 
 N = 40
 PRICES = np.linspace(34_900, 755_000, N)[:, np.newaxis]
@@ -208,6 +208,10 @@ def test_a_table_of_numbers_is_planned_with_its_columns_and_target(tmp_path):
     assert "gpus       NVIDIA H200: 0.5 of one for each worker" in shared.lines()
     mixed = replace(found, n_workers=3, gpus=("A", "B", "A"), gpu_share=None)
     assert "gpus       A for 2 workers and B for 1 worker" in mixed.lines()
+    away = WeightsFile("imagenet of VGG16", "/home/f.h5", 9, None, "https://there/f.h5")
+    assert replace(found, weights=(away,)).as_json()["weights"] == [
+        {"name": away.name, "path": away.path, "bytes": 9, "at_hand": False, "url": away.url}
+    ]
     told = found.as_json()["data"]
     assert told["targets"] == [{"name": "price", "low": 0.5, "median": 1950.5, "high": 3900.5}]
     assert told["columns"] == {"numeric": 1, "categorical": 1}
