@@ -196,7 +196,9 @@ def test_what_no_stage_can_train_is_told_before(make):
     assert (
         found.error["message"]
         .partition("'scorse'")[2]
-        .startswith(" is no layer of it, nor a model within. Did you mean 'scores'? Known: all, base, ")
+        .startswith(
+            " is no layer of it, nor a model within. Did you mean 'scores'? Known: head, all, last N, base"
+        )
     )
     graphs = Graphs(make().prepared, make().recipe, Inline()).of([JOB.trial])
     assert graphs[0].reason == "it is trained in stages, each of them another graph"
