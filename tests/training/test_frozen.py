@@ -76,7 +76,20 @@ def frozen(layer):
         (lambda: backbone(SHAPE, 3, backbone="repvgg", trainable=False, dropout=0.5), None, [(128,)]),
         (lambda: backbone(SHAPE, 3, backbone="vit", trainable=False), None, [(64,)]),
     ],
-    ids=str,
+    ids=[
+        "conv",
+        "dropout",
+        "dropout of 0",
+        "batch norm",
+        "frozen batch norm",
+        "within",
+        "within, called otherwise",
+        "over the cut",
+        "twice",
+        "two inputs",
+        "repvgg",
+        "vit",
+    ],
 )
 def test_it_ends_where_something_is_trained_or_draws(make, last, shapes):
     keras.backend.clear_session()
@@ -123,7 +136,16 @@ class Own(layers.Layer):
         ),
         (lambda: frozen(chain(conv())), "nothing is trained"),
     ],
-    ids=str,
+    ids=[
+        "trained",
+        "trained after a scale",
+        "trained first",
+        "noise",
+        "random",
+        "own",
+        "learnt",
+        "nothing trained",
+    ],
 )
 def test_a_net_that_does_not_begin_with_one_is_whole_and_says_why(make, message):
     with pytest.raises(WholeError) as error:
