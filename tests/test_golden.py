@@ -208,7 +208,7 @@ def test_a_run_under_journal_1_that_is_not_finished_is_refused_before_anything_i
     monkeypatch.setattr(packing, "run_probes", stop)
     with pytest.raises(JournalError) as caught:
         search(grid, results=paths.results)
-    told = re.escape(refused(paths, "N would be trained")).replace("N", r"\d trials?")
+    told = re.escape(refused(paths, "<some> would be trained")).replace("<some>", r"\d trials?")
     assert re.fullmatch(told, str(caught.value))
     folds = str(paths.folds.relative_to(paths.results))
     assert tree(paths.results) == {**before, folds: paths.folds.read_bytes()}  # these were not there
