@@ -43,6 +43,7 @@ class Progress:
         history: Lists over the finished epochs.
         updates: How often moving statistics were updated, by what they were after an epoch.
         stages: Epochs of each stage that has ended.
+        outputs: The key of the frozen part's outputs that the net at hand takes; None where it takes samples.
     """
 
     epoch: int = 0
@@ -51,6 +52,7 @@ class Progress:
     history: dict[str, list] = field(default_factory=dict)
     updates: dict[str, float] = field(default_factory=dict)
     stages: list[int] = field(default_factory=list)
+    outputs: str | None = None
 
 
 def save(

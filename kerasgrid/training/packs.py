@@ -29,7 +29,7 @@ from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import lift
 from kerasgrid.training.member import Member
 from kerasgrid.training.program import Program
-from kerasgrid.training.rest import Rest, forget_latest
+from kerasgrid.training.rest import Rest, compiled_of, forget_latest
 from kerasgrid.training.scoring import failure, is_out_of_memory
 from kerasgrid.training.wave import Wave
 
@@ -64,10 +64,6 @@ class FallBackError(Exception):
         super().__init__(
             f"{runs[0][0].trial.params}: no program can train it ({reason}); Keras's own fit does."
         )
-
-
-class OtherOutputsError(Exception):
-    """What the frozen part of a net gives is not what the plan knows of."""
 
 
 class StoppedError(Exception):
@@ -245,7 +241,7 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
     """Returns some runs of a pack, ready to be trained side by side.
 
     Raises:
-        OtherOutputsError: What their frozen part gives is not what the plan knows of.
+        WholeError: What their frozen part gives is not what the plan knows of.
         StoppedError: It was asked to stop while that was completed.
     """
     data = _dataset(recipe.data_folder, recipe.source, sample_digests(Path(recipe.data_folder)))
@@ -317,9 +313,7 @@ def _make_program(
     keras.backend.clear_session()  # names count up in a process, and callbacks and objectives look for names
     recipe, route = candidate.recipe, candidate.route
     with seeded(graph_seed(recipe.seed)):
-        compiled = candidate.net.compile()
-        if candidate.whole is not None:
-            compiled = Rest.of(candidate.whole, compiled).compiled
+        compiled = compiled_of(candidate)
         lifted = lift(compiled, candidate.sample(compiled), candidate.data.inputs)
     images, divisor = _images_of(candidate, contents)
     targets, counts = _targets_on_device(candidate, contents, compiled)
@@ -345,15 +339,11 @@ def _on_outputs(candidate: Candidate, key: str, context: Context) -> Dataset:
     """Returns the samples of the rest of a candidate's net, which are completed."""
     if key not in _outputs:
         with seeded(graph_seed(candidate.recipe.seed)):
-            try:
-                rest = Rest.of(candidate, candidate.compile())
-                if rest.outputs.key != key:
-                    raise WholeError("what its frozen part gives is not the same in each fit")
-                is_there = rest.complete(context)
-            except WholeError as error:
-                raise OtherOutputsError(str(error)) from error
-        if not is_there:
-            raise StoppedError
+            rest = Rest.of(candidate, candidate.compile())
+            if rest.outputs.key != key:
+                raise WholeError("what its frozen part gives is not the same in each fit")
+            if not rest.complete(context):
+                raise StoppedError
         _outputs.clear()
         _outputs[key] = rest.candidate.data
     return _outputs[key]

@@ -276,6 +276,12 @@ def _padded(part: np.ndarray) -> np.ndarray:
     return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
 
+def compiled_of(candidate: Candidate) -> Compiled:
+    """Returns the compiled model of a candidate; of the rest of one, that of the rest."""
+    compiled = candidate.net.compile()
+    return compiled if candidate.whole is None else Rest.of(candidate.whole, compiled).compiled
+
+
 def on_outputs(
     candidate: Candidate, compiled: Compiled, context: Context
 ) -> tuple[Candidate, Compiled] | None:

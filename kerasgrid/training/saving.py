@@ -34,7 +34,7 @@ from kerasgrid.training.augmentation import normalize
 from kerasgrid.training.batches import Scaling
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.learnt import Learnt
-from kerasgrid.training.rest import Rest
+from kerasgrid.training.rest import compiled_of
 
 STORED = "stored_values"
 """The input of a saved model with layers for what is done to stored values, by which it is known that it has
@@ -319,7 +319,7 @@ def own_model(candidate: Candidate, weights: Sequence[np.ndarray]) -> keras.Mode
     """
     with seeded(graph_seed(candidate.recipe.seed), with_backend=False):
         if candidate.whole is not None:
-            compiled = Rest.of(candidate.whole, candidate.whole.compile()).compiled
+            compiled = compiled_of(candidate)
             compiled.model.set_weights(weights)
             return compiled.net
         model = candidate.build()

@@ -109,6 +109,12 @@ class Fit:
                     if found is None:
                         return before, False
                     candidate, compiled = found
+                if saved is not None and self.progress.outputs != candidate.outputs:
+                    # It holds the whole net, or the rest: the cache had no room for outputs, or has none now.
+                    vars(self.progress).update(vars(Progress()))
+                    saved = None
+                    continue
+                self.progress.outputs = candidate.outputs
                 hooks = None
                 if stretch.begins or before is None:
                     callbacks = self.callbacks(candidate, compiled, stretch)

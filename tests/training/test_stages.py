@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
-from fakes import Collector, Crash, StopAfter, crash, prepare_run, without_times
+from fakes import Collector, Crash, Crashing, StopAfter, crash, prepare_run, without_times
 from whole_jobs import Small, assert_alike, finished, result
 
 import kerasgrid as kg
@@ -165,6 +165,18 @@ def test_each_stage_takes_the_outputs_of_what_is_frozen_in_it_and_is_cut_off_lik
     for until in (1, 2, 4):
         small.train(Pack((JOB,), until=until))
     assert result(trained(small)) == result(once)
+
+
+def test_a_fit_begins_anew_where_the_cache_has_no_room_for_outputs_any_more(make, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+    wanted = trained(make(model=on_a_given_base, training={"frozen": "off"}))
+    small = make("cut", 0.0, model=on_a_given_base)
+    with pytest.raises(Crash):
+        small.train(Pack((JOB,)), Crashing(2))
+    monkeypatch.setenv("KERASGRID_CACHE_LIMIT", "1KB")
+    found = trained(small)
+    assert found.error is None
+    assert_alike(found, wanted, 1e-6)
 
 
 def test_stages_with_what_no_pack_trains(make):
