@@ -94,6 +94,7 @@ def searched(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rest.Rest, "_block", counted)
+        patch.setattr(of_data, "_checked", {})  # of this file's outputs alone
         yield search
 
 
