@@ -156,6 +156,7 @@ class Alone:
         import keras
 
         from kerasgrid.models.endings import scales_input
+        from kerasgrid.training.backend import Reader
         from kerasgrid.training.batches import Batches
         from kerasgrid.training.candidate import seeded
         from kerasgrid.training.health import find_reason, restored_epoch
@@ -214,11 +215,11 @@ class Alone:
             try:
                 with batches, validation or nullcontext():
                     history = model.fit(
-                        batches,
+                        Reader()(batches),
                         epochs=route.epochs,
                         shuffle=False,
                         verbose=0,
-                        validation_data=validation,
+                        validation_data=None if validation is None else Reader()(validation),
                         callbacks=[hooks, *callbacks, after],
                     )
             except Exception as error:

@@ -37,6 +37,8 @@ elif NAME == "jax":
 
 _WORD_BYTES = 8
 """Of the words as which bytes are gathered on TensorFlow's GPUs."""
+_N_AHEAD = 2
+"""Batches that TensorFlow reads ahead."""
 
 
 def compile(function: Callable, jit: bool = False) -> Callable:
@@ -338,19 +340,23 @@ class Reader:
 
     Keras makes one of each keras.utils.PyDataset that it is given, and traces anew how it is read: longer
     than a few steps take. It also reads ahead as many batches as it likes: 19 have been seen, of 100 MB each.
+
+    tf.data tunes none of them: the thread that does sleeps for as long as an epoch has taken, up to a minute,
+    and now and then is not woken when the epoch ends, which then waits for it
+    (https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/framework/model.cc, `OptimizeLoop`:
+    it is notified before it is told that it is cancelled).
     """
 
     def __init__(self) -> None:
         self._datasets: dict[Any, Any] = {}
         self._given: dict[Any, Any] = {}
 
-    def __call__(self, batches: Any, n: int | None) -> Any:
+    def __call__(self, batches: Any) -> Any:
         """Returns what Keras's fit is to be given of a keras.utils.PyDataset, until it is asked for another.
 
         Args:
             batches: Arrays of each are a tuple, or tuples and dicts in one, of which only the length of the
                 first axis may differ.
-            n: Batches that are read ahead at most; None for as many as the backend likes.
         """
         if NAME != "tensorflow":
             return batches
@@ -363,7 +369,9 @@ class Reader:
             self._datasets[like] = made
         self._given[like] = batches
         found = self._datasets[like].apply(tf.data.experimental.assert_cardinality(len(batches)))
-        return found.prefetch(tf.data.AUTOTUNE if n is None else n)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return found.prefetch(_N_AHEAD).with_options(options)
 
     def _each(self, like: Any) -> Iterator[Any]:
         batches = self._given[like]

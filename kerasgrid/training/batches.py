@@ -257,7 +257,6 @@ class LoopData:
         preparation: What is done to them between their division and their centring; None for nothing.
         weights: (sample,), what each counts in training; None for the same.
         class_weight: (class,), what mixed samples count by their classes; None for the same.
-        n_ahead: Batches that are read ahead at most; None for as many as the backend likes.
         n_views: Views of each sample that follow all samples' own images, one of which it is trained on.
     """
 
@@ -270,13 +269,12 @@ class LoopData:
     preparation: Preparation | None = None
     weights: np.ndarray | None = None
     class_weight: np.ndarray | None = None
-    n_ahead: int | None = None
     n_views: int = 0
     _reader: backend.Reader = field(default_factory=backend.Reader, repr=False)
 
     def given(self, batches: Batches) -> Any:
         """Returns what Keras is to read batches from."""
-        return self._reader(batches, self.n_ahead)
+        return self._reader(batches)
 
     def batches(
         self,

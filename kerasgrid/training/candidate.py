@@ -48,8 +48,6 @@ from kerasgrid.training.learnt import Learnt, kept_folds
 
 PRESCALED_BYTES = 256 * 2**20
 """Samples that are smaller as float32 are scaled once a job, and others batch by batch."""
-N_AHEAD: int | None = 2
-"""Batches that are read ahead then."""
 _SAME_FOR_ALL = (
     keras.initializers.Constant,
     keras.initializers.Identity,
@@ -393,19 +391,18 @@ class Candidate:
             rows: To train on, of the inner split, and held out.
             learnt: Of the rows to train on.
         """
-        images, preparation, n_ahead = self.data.images, self.preparation(), N_AHEAD
+        images, preparation = self.data.images, self.preparation()
         scaling = self.scaling(learnt.center)
         if learnt.encoder is not None:
             scaling = Scaling(encoder=learnt.encoder)
         if 4 * len(images) * math.prod(self.input_shape) <= PRESCALED_BYTES:
-            images, n_ahead = scaling.divide(images), None
+            images = scaling.divide(images)
             scaling = replace(scaling, divisor=None, encoder=None)
             if preparation is None and scaling.inputs is None:
                 images, scaling = scaling.center(images), Scaling()
         targets = self.targets(compiled, self.data.labels, learnt)
         weights = self._weights(rows[0])
-        given = images, targets, *rows, scaling, preparation, *weights, n_ahead
-        return LoopData(*given, n_views=self.n_views)
+        return LoopData(images, targets, *rows, scaling, preparation, *weights, self.n_views)
 
     def _weights(self, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Returns what each sample counts in training on some rows, (sample,), and what each class does.

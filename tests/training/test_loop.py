@@ -120,3 +120,13 @@ def test_a_fit_adapts_its_model_to_its_fold(tmp_path):
     (record,) = collector.records.values()
     assert record.error is None
     assert record.score > 0.8
+
+
+def test_a_fit_reads_batches_as_they_are_and_no_thread_that_sleeps_tunes_how():
+    data = samples()
+    batches = data.batches(data.train, 8)
+    given = data.given(batches)
+    for found, wanted in zip(given, [batches[place] for place in range(4)], strict=True):
+        keras.tree.map_structure(np.testing.assert_array_equal, tuple(found), wanted)
+    if keras.backend.backend() == "tensorflow":
+        assert given.options().autotune.enabled is False
