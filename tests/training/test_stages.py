@@ -18,7 +18,7 @@ from kerasgrid.data.keeping import OUTPUTS
 from kerasgrid.executors import Inline
 from kerasgrid.io import cache_folder
 from kerasgrid.planning.packing import Graphs
-from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, ProbeRecord, RungRecord, Trial
+from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, ProbeRecord, RungRecord, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import job as job_module
 from kerasgrid.training.batches import Batches, Scaling, targets_of
@@ -51,7 +51,7 @@ def make(tmp_path):
             "name": name,
             "data": {"train": "digits", "scale": 16, "subset": 100},
             "model": on_a_base,
-            "params": {"batch_size": 20, "learning_rate": 0.01},
+            "params": {"batch_size": 30, "learning_rate": 0.01},
             "stages": stages,
             "search": {"folds": 2},
         }
@@ -90,7 +90,7 @@ def test_stages_are_fits_of_keras_with_a_compile_between(make, callbacks):
         drop.rate = 0.0 if is_frozen else 0.5
         model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
         statistics = [np.array(value) for value in base.non_trainable_weights[-2:]]
-        batches = Ordered(data.images, targets, fold.train, 20, Scaling(16))
+        batches = Ordered(data.images, targets, fold.train, 30, Scaling(16))
         callback = keras.callbacks.LambdaCallback(on_epoch_begin=batches.begin)
         own = [keras.callbacks.EarlyStopping(**callbacks["early_stopping"])] if callbacks else []
         told = model.fit(batches, epochs=epochs, shuffle=False, verbose=0, callbacks=[callback, *own])
@@ -109,31 +109,31 @@ def test_stages_are_fits_of_keras_with_a_compile_between(make, callbacks):
     assert found.metrics["loss"] == pytest.approx(measured["loss"], rel=1e-6)
 
 
+CUTS = (1, 3, 1, 2)
+"""Checkpoints after which sessions end: in the first stage, between the two, and twice in the second."""
 PLATEAU = {"reduce_lr_on_plateau": {"monitor": "loss", "min_delta": 10.0, "factor": 0.5, "patience": 1}}
 
 
-@pytest.mark.parametrize("callbacks", ["anew", "continue"])
-def test_a_fit_that_is_cut_off_or_waits_in_any_stage_ends_in_the_same_bits(make, callbacks):
+@pytest.mark.parametrize(("callbacks", "first_waits"), [("anew", True), ("continue", False)])
+def test_a_fit_that_is_cut_off_or_waits_in_any_stage_ends_in_the_same_bits(make, callbacks, first_waits):
     stages = [TWO[0], {"trainable": "all", "epochs": 3, "callbacks": callbacks}]
     given = {"stages": stages, "callbacks": PLATEAU}
     whole = trained(make(**given))
     rates = [0.01, 0.01] + ([0.01, 0.01, 0.005] if callbacks == "anew" else [0.005, 0.0025, 0.00125])
     assert whole.history["learning_rate"] == pytest.approx(rates)
 
-    small = make("cut", 0.0, **given)  # a checkpoint after each of three steps an epoch, but the last one
-    found = finished(small, Pack((JOB,)), (2, 3, 2, 4))
+    small = make("cut", 0.0, **given)  # a checkpoint after each of two steps an epoch, but the last one
+    found = finished(small, Pack((JOB,)), CUTS)
     assert result(found[JOB.id]) == result(whole)
 
-    small, waited = make("waits", **given), []
-    for until in (1, 2, 4):  # within the first stage, between the two, and within the second
-        [reached] = small.train(Pack((JOB,), until=until)).of(RungRecord)
-        waited.append((reached.reached.epochs, list(reached.reached.stages)))
-    assert waited == [(1, []), (2, [2]), (4, [2])]
-    assert result(trained(small)) == result(whole)
-
-    small = make("stopped", **given)
-    for n in (2, 1, 1):
-        small.train(Pack((JOB,)), Collector(stop_after=n))
+    small = make("pauses", **given)
+    for epoch, stages in ((1, []), (2, [2]), (3, [2]), (4, [2])):  # it waits and is stopped in turn
+        if first_waits == epoch % 2:
+            [reached] = small.train(Pack((JOB,), until=epoch)).of(RungRecord)
+            assert (reached.reached.epochs, list(reached.reached.stages)) == (epoch, stages)
+        else:
+            [stopped] = small.train(Pack((JOB,)), Collector(stop_after=1)).of(StopRecord)
+            assert stopped.epoch == epoch
     context = small.train(Pack((JOB,)))
     assert [(one.epoch, one.epochs) for one in context.of(EpochRecord)] == [(5, 5)]
     assert result(context.records[JOB.id]) == result(whole)
@@ -159,7 +159,7 @@ def test_each_stage_takes_the_outputs_of_what_is_frozen_in_it_and_is_cut_off_lik
     assert (once.n_parameters, once.stages) == (stepwise.n_parameters, (2, 3))
     assert len([*(cache_folder() / OUTPUTS).glob("[!.]*")]) == 2
     small = make("cut", 0.0, **given)
-    found = finished(small, Pack((JOB,)), (2, 3, 2, 4))
+    found = finished(small, Pack((JOB,)), CUTS)
     assert result(found[JOB.id]) == result(once)
     small = make("waits", **given)
     for until in (1, 2, 4):
@@ -186,10 +186,10 @@ def test_stages_with_what_no_pack_trains(make):
 
 @pytest.mark.parametrize(
     ("second", "wanted"),
-    [  # a half cosine over 2 epochs of 3 steps, and over 1; or over all 3 from the rate of the second
-        ({"callbacks": "anew", "learning_rate": 0.002}, (0.01, 6, 0.002, 3)),
-        ({"callbacks": "continue", "learning_rate": 0.002}, (0.01, 9, 0.002, 9)),
-        ({"callbacks": "continue"}, (0.01, 9, 0.01, 9)),
+    [  # a half cosine over 2 epochs of 2 steps, and over 1; or over all 3 from the rate of the second
+        ({"callbacks": "anew", "learning_rate": 0.002}, (0.01, 4, 0.002, 2)),
+        ({"callbacks": "continue", "learning_rate": 0.002}, (0.01, 6, 0.002, 6)),
+        ({"callbacks": "continue"}, (0.01, 6, 0.01, 6)),
     ],
 )
 def test_schedules_begin_anew_or_go_on(make, second, wanted):
@@ -197,7 +197,7 @@ def test_schedules_begin_anew_or_go_on(make, second, wanted):
     given = {"callbacks": {"learning_rate_scheduler": {"schedule": "cosine"}}, "stages": stages}
     found = trained(make(**given)).history["learning_rate"]
     high, total, other, left = wanted
-    steps = [(2, total, high), (5, total, high), (8 if total == 9 else 2, left, other)]
+    steps = [(1, total, high), (3, total, high), (5 if total == 6 else 1, left, other)]
     assert found == pytest.approx([h * (1 + np.cos(np.pi * step / n)) / 2 for step, n, h in steps])
 
 
@@ -220,13 +220,13 @@ def test_a_search_over_stages_that_is_killed_in_each_and_the_model_of_all_rows(t
     monkeypatch.chdir(tmp_path)
     config = {
         "name": "stages",
-        "data": {"train": "digits", "scale": 16, "subset": 200},
+        "data": {"train": "digits", "scale": 16, "subset": 100},
         "model": on_a_base,
         "params": {"batch_size": 40},
         "stages": TWO,
         "callbacks": {"early_stopping": {"monitor": "val_loss", "min_delta": 10.0, "patience": 1}},
         "space": {"stages.2.epochs": [1, 3]},
-        "search": {"folds": 2},
+        "search": {"folds": 2, "val": 0.2},
         "training": {"batch_norm": "debiased"},
         "executor": {"kind": "inline"},
     }
