@@ -35,6 +35,7 @@ from typing import Any
 
 from kerasgrid.wording import called, nearest, place_of, said_of
 
+_MOST_KNOWN = 64
 _FLAG = re.compile(
     r"(?P<command>kerasgrid [a-z]+(?: --?[a-z-]+| \S*[/.=]\S*| [A-Z]+\b| \d+)*)"
     r"|--set (?P<text>[\w.]+=[^\s,;)]*\w)"
@@ -265,14 +266,14 @@ def brief(error: BaseException) -> str:
 def did_you_mean(found: object, known: Iterable[str], places: Iterable[str] | None = None) -> str:
     """Returns ` Did you mean 'x'? Known: a, b, c.` for a name that is not among the known ones.
 
-    The guess is left out where nothing is near, and a long list of known names is cut at 40.
+    The guess is left out where nothing is near, and a list of known names is cut where it is very long.
 
     Args:
         known: Those that hold where it stands.
         places: Of a key of a config: the key paths that hold elsewhere, one of which may be meant.
     """
     names, name = sorted({str(one) for one in known}), str(found)
-    shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    shown = ", ".join(names[:_MOST_KNOWN]) + (", ..." if len(names) > _MOST_KNOWN else "")
     dotted = name.replace("__", ".")  # as SciKeras routes parameters
     near = dotted if dotted in (places or ()) else called(name, names)
     said = None if near or places is None else said_of(name)

@@ -20,7 +20,7 @@ from kerasgrid.config.sections import DEBIASED_LINE, Config
 from kerasgrid.config.stages import spans
 from kerasgrid.config.validation import is_switch, shown
 from kerasgrid.data.folds import inner_rows, inner_split
-from kerasgrid.data.statistics import pixel_top
+from kerasgrid.data.statistics import pixel_top, share_top
 from kerasgrid.engines import ENGINES
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.errors import DataError, Fault, ModelError
@@ -333,12 +333,19 @@ def warnings_of_scale(
 
 def _warnings_of_pixels(config: Config, space: Space, data: Dataset) -> tuple[str, ...]:
     """Tells that a model which scales pixels of 0 to 255 itself is not given such."""
+    settings = [given for _, given in augmentations(config, space) if given is not None]
+    top = (pixel_top(data.images) or share_top(data.images)) if data.inputs is None else None
+    if top is None or any(given.preprocessing_function is not None for given in settings):
+        return ()  # a function may do anything
     does = [f"data.scale divides them by {config.data.scale:g}"] if config.data.scale is not None else []
-    does += [f"{center} centres them"] if (center := center_of(config)) is not None else []
-    top = pixel_top(data.images) if data.inputs is None else None
-    if any(given is not None and given.may_scale for _, given in augmentations(config, space)):
-        return ()
-    if top is None or (center is None and round(top / (config.data.scale or 1)) == PIXELS):
+    rescales = [given.rescale for given in settings if given.rescale is not None]
+    does += [f"augment.rescale multiplies them by {rescale:g}" for rescale in rescales[:1]]
+    centres = [center] if (center := center_of(config)) is not None else []
+    if any(given.has_statistics or given.subtracts_own_mean for given in settings):
+        centres.append("augment")
+    does += [f"{center} centres them" for center in centres]
+    reaches = {round(top / (config.data.scale or 1) * (given.rescale or 1)) for given in settings}
+    if not centres and (reaches or {round(top / (config.data.scale or 1))}) == {PIXELS}:
         return ()
     how = " and ".join(does) or f"they are 0 to {top:,}"
     do = "leave that out"
@@ -370,8 +377,9 @@ def notes_of_weights(records: Iterable[ProbeRecord]) -> tuple[str, ...]:
         if file.digest is not None:
             told.append(f"weights: {file.name} is at hand ({bytes_word(file.n_bytes)})")
         else:
+            state = "is not whole" if Path(file.path).is_file() else "is not at hand"
             told.append(
-                f"weights: {file.name} is not at hand: a search downloads about {bytes_word(file.n_bytes)} "
+                f"weights: {file.name} {state}: a search downloads about {bytes_word(file.n_bytes)} "
                 f"from {file.url} to {file.path}"
             )
     return tuple(told)

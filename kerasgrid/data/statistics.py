@@ -125,6 +125,15 @@ def pixel_top(images: np.ndarray) -> int | None:
     return top if np.median(peaks[varies] if varies.any() else peaks) >= 0.5 * high else None
 
 
+def share_top(images: np.ndarray) -> int | None:
+    """Returns 1 for pictures whose pixels were brought to 0 to 1, by the rules of `pixel_top`; else None."""
+    values = _some(images)
+    low, high = float(values.min()), float(values.max())
+    is_picture = images.ndim > 2 and np.prod(images.shape[1:]) >= _PICTURE
+    is_share = 0 <= low <= 0.1 and 0.5 <= high <= 1 and not np.array_equal(values, np.floor(values))
+    return 1 if is_picture and is_share else None
+
+
 @dataclass(frozen=True)
 class Span:
     """Between which values the samples are that a model was trained on, as they are stored.

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbacks
+from kerasgrid.checks.candidates import PIXELS, fault_of_class_weight, faults_of_callbacks
 from kerasgrid.config.augment import faults_of_augment
 from kerasgrid.console import warn
-from kerasgrid.data.statistics import pixel_top
+from kerasgrid.data.statistics import pixel_top, share_top
 from kerasgrid.errors import ConfigError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.loading import load_function
-from kerasgrid.models.references import in_hand, own_fit, parse_reference
+from kerasgrid.models.references import BUILT_IN, in_hand, own_fit, parse_reference
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.records import Dataset, Fold, Job, Trial
 from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
@@ -176,7 +176,9 @@ class Alone:
             rows, val = candidate.rows(whole, compiled.val)
             is_array = samples.table is None and samples.inputs is None
             is_raw = is_array and not compiled.is_pretrained
-            if is_raw and not (route.augment is not None and route.augment.may_scale):
+            if is_array and _takes_pixels(self.function):
+                _warn_of_others(X)
+            elif is_raw and not (route.augment is not None and route.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
             learnt = candidate.learnt(Fold(0, rows, none))
             data = candidate.samples(compiled, (rows, val, none), learnt)
@@ -337,6 +339,21 @@ def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
         warn(
             f"X holds pixels of 0 to {top:,}, which reach the net as they are, and nets learn better from "
             f"small numbers: give X / {top}, or begin the model with keras.layers.Rescaling(1 / {top})."
+        )
+
+
+def _takes_pixels(function: Any) -> bool:
+    """Tells whether a model is a built-in one that scales pixels of 0 to 255 itself."""
+    return isinstance(function, str) and function in BUILT_IN and BUILT_IN[function].takes_pixels
+
+
+def _warn_of_others(X: np.ndarray) -> None:
+    """Tells that a net which scales pixels of 0 to 255 itself is given others."""
+    top = pixel_top(X) or share_top(X)
+    if top not in (None, PIXELS):
+        warn(
+            f"X holds pixels of 0 to {top:,}, and the model takes those of 0 to {PIXELS} and scales them "
+            f"itself: give X * {PIXELS / top:.6g}."
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.errors import ModelError
+from kerasgrid.errors import ModelError, WeightsError
 from kerasgrid.models import repvgg, transformers
 from kerasgrid.models.blocks import (
     Activation,
@@ -187,9 +187,10 @@ class _Own:
 
     def with_weights(self, shape: Sequence[int], weights: str) -> keras.Model:
         if weights == IMAGENET:
-            raise ModelError(
+            raise WeightsError(
                 f"weights is imagenet, which Keras has of keras.applications alone, and of no {self.name}: "
-                "give none, or the path of a file."
+                "give none or the path of a file; searched beside nets that have them, weights takes "
+                "when: {backbone: [...]}."
             )
         return _loaded(_OWN[self.name].build(self.name, shape), weights)
 

@@ -8,7 +8,7 @@ Keras's global state is kept in `seeds`, which does not import Keras.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -286,6 +286,21 @@ def downloading_by(get: Callable[..., str]) -> Iterator[None]:
         yield
     finally:
         file_utils.get_file = before
+
+
+def is_whole_download(path: Path, given: Mapping[str, Any]) -> bool:
+    """Tells whether a file has the hash that Keras knows of it, as far as it knows one.
+
+    `keras.src.utils.file_utils.validate_file`.
+
+    Args:
+        path: Of the file, which is there.
+        given: What Keras gave its `get_file` by name.
+    """
+    from keras.src.utils import file_utils
+
+    known = given.get("file_hash") or given.get("md5_hash")
+    return known is None or file_utils.validate_file(path, known)
 
 
 def download_path(file: str, folder: str) -> Path:

@@ -101,18 +101,19 @@ def folded(model: keras.Model) -> keras.Model:
         return _folded_net(model)
     made = keras.models.clone_model(model, clone_function=_folded_layer)
     for mine, theirs in zip(made.layers, model.layers, strict=True):
-        if not _has_some(theirs):
+        if not is_within(theirs):
             mine.set_weights(theirs.get_weights())
     return made
 
 
-def _has_some(layer: keras.Layer) -> bool:
+def is_within(layer: keras.Layer) -> bool:
+    """Tells whether a model is a RepVGG, or has some within it, at any depth."""
     parts = (layer, *layers_within(layer))
     return any(part.name in SIZES and isinstance(part, keras.Model) for part in parts)
 
 
 def _folded_layer(layer: keras.Layer) -> keras.Layer:
-    return folded(layer) if _has_some(layer) else type(layer).from_config(layer.get_config())
+    return folded(layer) if is_within(layer) else type(layer).from_config(layer.get_config())
 
 
 def _folded_net(net: keras.Model) -> keras.Model:

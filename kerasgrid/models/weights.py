@@ -5,26 +5,44 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from kerasgrid.errors import LockedError, WeightsError, brief
 from kerasgrid.io import file_digest
 from kerasgrid.locks import FolderLock, is_held
 from kerasgrid.models.freezing import leaves
-from kerasgrid.models.keras_private import download_path, downloading_by, layers_within
+from kerasgrid.models.keras_private import (
+    download_path,
+    downloading_by,
+    is_whole_download,
+    layers_within,
+)
 from kerasgrid.records import WeightsFile
 
 NONE, IMAGENET = "none", "imagenet"
 _SUFFIXES = (".weights.h5", ".keras")
 _MOST_TOLD = 3
+_OF_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and spread of its pixels over 255, in red, green and blue."""
+_IN_TRAINING_ONLY = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+)
+_TELLING = ("activation", "strides", "dilation_rate", "pool_size", "scale", "offset")
+"""Arguments that change what a layer gives, and are the same at all sizes of images."""
 _WAIT_S = 0.2
 
 
@@ -89,26 +107,37 @@ def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> kera
     def get(download: Callable[..., str], file: str, url: str, **given: Any) -> str:
         path = download_path(file, given.get("cache_subdir", "datasets"))
         found.append((path, url))
-        if not lookup.downloads and not _is_at_hand(path):
+        is_damaged = path.is_file() and not is_whole_download(path, given)
+        if not lookup.downloads and (is_damaged or not _is_at_hand(path)):
             raise _NotAtHandError
         try:
             return _fetched(path, lambda: download(file, url, **given))
         except Exception as error:  # whatever the network, or the disk, has against it
+            state = "was damaged" if is_damaged else "is not at hand"
             raise WeightsError(
-                f"weights is imagenet, which of {name} is the file {file}: it is not at hand, and fetching "
+                f"weights is imagenet, which of {name} is the file {file}: it {state}, and fetching "
                 f"it failed ({brief(error)}). Download {url} elsewhere and put it there as {path}, or give "
                 "weights: none or the path of a file."
             ) from error
 
+    is_there = True
     try:
         with downloading_by(get):
             net = build(IMAGENET)
     except _NotAtHandError:
+        is_there = False
         net = build(None)
         lookup.promised.update(map(id, net.weights))
+    except OSError as error:
+        if not found:
+            raise
+        path, url = found[-1]  # of a net of whose file Keras knows no hash
+        raise WeightsError(
+            f"weights is imagenet, which of {name} is the file {path}: Keras cannot load it "
+            f"({brief(error)}). Remove it, so that it is downloaded again, or put {url} there."
+        ) from error
     _settle(net)
     path, url = found[-1]
-    is_there = path.is_file()
     n_bytes = path.stat().st_size if is_there else 4 * net.count_params()
     digest = digest_of(path) if is_there else None
     lookup.files.append(WeightsFile(f"imagenet of {name}", str(path), n_bytes, digest, url))
@@ -184,6 +213,7 @@ def _load_in_order(net: keras.Model, text: str, path: Path) -> None:
             with warnings.catch_warnings():  # of layers that keep what they were initialized with
                 warnings.filterwarnings("error", "Skipping nested container")
                 net.load_weights(path)
+            _divide(net, (_divisor_of(layer) for layer, _ in _normalizations(net)))
             return
         reason = None
     except Exception as error:  # whatever the file holds
@@ -234,7 +264,10 @@ def _take(net: keras.Model, text: str, loaded: keras.Model) -> None:
     models = [loaded, *(part for part in layers_within(loaded) if isinstance(part, keras.Model))]
     for model in models:
         if _shapes(model) == _shapes(net):
+            _check_kinds(net, text, model)
             net.set_weights(model.get_weights())
+            scaled = [behind for _, behind in _normalizations(model)]
+            _divide(net, (1 if behind is None else 1 / np.asarray(behind.scale) for behind in scaled))
             return
     named = {layer.name: layer for model in models for layer in model.layers}
     own = [layer for layer in net.layers if layer.weights]
@@ -289,6 +322,69 @@ def _settle(net: keras.Model) -> None:
     for layer in layers_within(net):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
+
+
+def _divide(net: keras.Model, divisors: Iterable[Any]) -> None:
+    """Has the Normalizations of a net that have weights divide by something besides.
+
+    EfficientNetB0 to B7 have learnt so: Keras has a Rescaling for it, only where it is asked for ImageNet's
+    weights, and the net at hand has none (https://github.com/tensorflow/tensorflow/issues/49930).
+    """
+    for (layer, _), divisor in zip(_normalizations(net), divisors, strict=True):
+        mean, variance, *others = layer.get_weights()
+        layer.set_weights([mean, variance * np.square(divisor), *others])
+
+
+def _divisor_of(layer: keras.layers.Normalization) -> Any:
+    """Returns what a layer whose file tells nothing of it divides by besides: the root of ImageNet's spread.
+
+    By it such a layer has the spread in the place of its square.
+    """
+    mean, variance = layer.get_weights()[:2]
+    is_of_imagenet = mean.shape == (3,) and np.allclose([mean, variance], _OF_IMAGENET, atol=1e-3)
+    return np.sqrt(_OF_IMAGENET[1]) if is_of_imagenet else 1
+
+
+def _normalizations(net: keras.Model) -> list[tuple[keras.layers.Normalization, keras.Layer | None]]:
+    """Returns the Normalizations that have weights, each with the Rescaling behind it, where there is one."""
+    found = []
+    for layer, behind in pairwise([*leaves(net), None]):
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            is_scaled = isinstance(behind, keras.layers.Rescaling) and not np.any(behind.offset)
+            found.append((layer, behind if is_scaled else None))
+    return found
+
+
+def _check_kinds(net: keras.Model, text: str, model: keras.Model) -> None:
+    """Refuses a model with weights like a net's whose layers are others: it is another function of them."""
+    own, found = _kinds(net), _kinds(model)
+    if own == found:
+        return
+    place = next((at for at, pair in enumerate(zip(own, found, strict=False)) if pair[0] != pair[1]), None)
+    if place is None:
+        said = f"it has {len(found)} layers, and {net.name} {len(own)}"
+    else:
+        said = f"where {net.name} has {own[place][0]} it has {found[place][0]}"
+        if own[place][0] == found[place][0]:
+            said = f"its {own[place][0]} has other arguments: {found[place][1]}, and not {own[place][1]}"
+    raise WeightsError(
+        f"weights is {text!r}, which has weights like those of {net.name}, but other layers: {said}. Give a "
+        "file with the same backbone, or use that model in a model function of your own."
+    )
+
+
+def _kinds(net: keras.Model) -> list[tuple[str, dict[str, Any]]]:
+    """Returns what the layers of a net do with what they are given, but for those that act in training only.
+
+    Nor is a Rescaling told for which a Normalization is made to divide by more.
+    """
+    found = []
+    scaled = [behind for _, behind in _normalizations(net)]
+    for layer in leaves(net):
+        if layer not in scaled and not isinstance(layer, _IN_TRAINING_ONLY):
+            config = layer.get_config()
+            found.append((type(layer).__name__, {name: config[name] for name in _TELLING if name in config}))
+    return found
 
 
 def digest_of(path: Path) -> str:

@@ -122,7 +122,7 @@ class Refusals:
                 yield (), Refusal(Fault(path, told), {})
                 continue
             if group[0][1]["type"] == WeightsError.__name__:  # of this net, and with others of another file
-                yield from map(self._of_weights, group)
+                yield from (self._of_weights(one, group, passed) for one in group)
                 continue
             left = group
             while left and self._tried < MAX_TRIED:
@@ -140,10 +140,16 @@ class Refusals:
             more = f" Refused too: {count(len(rest) - 1, 'more candidate')}." if rest[1:] else ""
             yield (), Refusal(Fault("model", f"{told}{more}"), {}, len(rest))
 
-    def _of_weights(self, failed: tuple[Params, Error]) -> tuple[tuple[str, ...], Refusal]:
-        """Returns the refusal of weights that a candidate's net cannot begin with."""
+    def _of_weights(
+        self, failed: tuple[Params, Error], group: Sequence[tuple[Params, Error]], passed: Sequence[Params]
+    ) -> tuple[tuple[str, ...], Refusal]:
+        """Returns the refusal of weights that a candidate's net cannot begin with: that one, or any."""
         params, error = failed
-        values = {name: [params[name]] for name in ("backbone", "weights") if name in params}
+        alike = [one["message"] for other, one in group if other.get("weights") == params.get("weights")]
+        is_fine = any(other.get("weights") == params.get("weights") for other in passed)
+        is_of_any = "weights" in params and len(alike) > 1 and len({*alike}) == 1 and not is_fine
+        names = ("weights",) if is_of_any else ("backbone", "weights")
+        values = {name: [params[name]] for name in names if name in params}
         path = self._path("weights", params["weights"]) if "weights" in params else "params.weights"
         told = error["message"].removeprefix("weights ")
         return ("weights",), Refusal(Fault(path, told), values)

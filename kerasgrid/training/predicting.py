@@ -51,7 +51,7 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     import_function(recipe)
     candidate = Candidate.of(recipe, task.trial.params)
     model = load_kept(task.model, candidate, compiled=False)
-    if candidate.route.model.get("backbone") in repvgg.SIZES and _is_built_in(recipe.model):
+    if _is_built_in(recipe.model) and repvgg.is_within(model):
         model = repvgg.folded(model)
     net, facts = net_of(model), ModelFacts.read(task.model) or ModelFacts(recipe.target)
     shape = facts.input_shape or candidate.form

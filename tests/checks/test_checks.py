@@ -1086,7 +1086,10 @@ PIXELS = "backbone takes pixels of 0 to 255 and scales them itself, and {}: writ
         (["data.scale=16"], PIXELS.format("data.scale divides them by 16")),
         (["data.scale=0.0627451"], None),
         (["data.standardize=true"], PIXELS.format("data.standardize centres them")),
-        (["augment.rescale=15.9"], None),
+        (["augment.rescale=15.9375"], None),
+        (["augment.rescale=0.0625"], PIXELS.format("augment.rescale multiplies them by 0.0625")),
+        (["augment.samplewise_center=true"], PIXELS.format("augment centres them")),
+        (["augment.featurewise_std_normalization=true"], PIXELS.format("augment centres them")),
     ],
 )
 def test_a_model_that_scales_pixels_itself_is_to_be_given_such(folder, overrides, told):

@@ -5,7 +5,7 @@ import pytest
 
 from kerasgrid.data import statistics
 from kerasgrid.data.sources import read_digits
-from kerasgrid.data.statistics import Span, giveaways, pixel_top, standardize_statistics
+from kerasgrid.data.statistics import Span, giveaways, pixel_top, share_top, standardize_statistics
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -109,6 +109,21 @@ TABLE = np.stack(
 )
 def test_pixels_as_they_are_stored_are_known(images, top):
     assert pixel_top(np.asarray(images)) == top
+
+
+@pytest.mark.parametrize(
+    ("images", "top"),
+    [
+        (BYTES / 255, 1),
+        (DIGITS.reshape(-1, 8, 8, 1) / 16, 1),
+        (BYTES, None),
+        (BYTES / 127.5 - 1, None),
+        ((BYTES > 128).astype(np.float32), None),
+        (BYTES.reshape(40, -1) / 255, None),  # may be columns
+    ],
+)
+def test_pictures_that_were_brought_to_0_to_1_are_known(images, top):
+    assert share_top(images) == top
 
 
 def test_some_samples_of_many_tell(monkeypatch):

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -432,6 +433,79 @@ def test_weights_of_another_net_are_refused_and_warn_of_nothing(tmp_path, recwar
                 weights.load_weights(net, f"other{suffix}")
             assert str(caught.value) == message
     assert not [one for one in recwarn if "Skipping" in str(one.message)]
+
+
+def normalized_net(*behind, activation="relu"):
+    """Returns a net that normalises by ImageNet's statistics in its weights, as an EfficientNetB0 does."""
+    layers = keras.layers.Normalization(), *behind, keras.layers.Conv2D(2, 3, activation=activation)
+    net = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), *layers], name="net")
+    net.layers[1].set_weights([*map(np.array, weights._OF_IMAGENET), np.array(0)])
+    net.layers[1].finalize_state()
+    return net
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_weights_that_were_learnt_behind_a_layer_without_any_give_what_they_gave(tmp_path, suffix):
+    spread = weights._OF_IMAGENET[1]
+    trained = normalized_net(keras.layers.Rescaling([1 / np.sqrt(part) for part in spread]))
+    images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype("float32")
+    net = trained
+    for place in range(2):  # and once more, as a candidate that began with them is saved
+        (net.save if suffix == ".keras" else net.save_weights)(tmp_path / f"{place}{suffix}")
+        net = normalized_net()
+        with looking_up(tmp_path):
+            weights.load_weights(net, f"{place}{suffix}")
+        np.testing.assert_allclose(net.predict(images), trained.predict(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_net_whose_layers_do_something_else_with_such_weights_is_refused(tmp_path):
+    normalized_net(activation="gelu").save(tmp_path / "gelu.keras")
+    normalized_net(keras.layers.ReLU()).save(tmp_path / "relu.keras")
+    for file, said in (
+        ("gelu.keras", "its Conv2D has other arguments: {'activation': 'gelu'"),
+        ("relu.keras", "where net has Conv2D it has ReLU"),
+    ):
+        with looking_up(tmp_path), pytest.raises(ModelError) as caught:
+            weights.load_weights(normalized_net(), file)
+        assert str(caught.value).startswith(
+            f"weights is {file!r}, which has weights like those of net, but other layers: {said}"
+        )
+
+
+def test_files_of_keras_that_are_damaged(tmp_path, monkeypatch):
+    from keras.src.utils import file_utils
+
+    monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(tmp_path))
+    monkeypatch.setattr(file_utils, "urlretrieve", lambda *_, **__: pytest.fail("is downloaded"))
+
+    def build(given, **hashes):
+        net = row_of("a")
+        if given:
+            net.load_weights(
+                file_utils.get_file("n.weights.h5", "https://x", cache_subdir="models", **hashes)
+            )
+        return net
+
+    path = tmp_path / "models" / "n.weights.h5"
+    path.parent.mkdir()
+    path.write_bytes(b"half of it")
+    with (
+        looking_up(tmp_path),
+        pytest.raises(ModelError, match=r"n\.weights\.h5: Keras cannot load it \(OSErr"),
+    ):
+        weights.with_imagenet("Net", build)
+    hashed = partial(build, file_hash="0" * 32)
+    with looking_up(tmp_path, downloads=False) as found:
+        weights.with_imagenet("Net", hashed)
+    assert found.files[0].digest is None
+    assert path.is_file()
+
+    def fails(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(file_utils, "urlretrieve", fails)
+    with looking_up(tmp_path), pytest.raises(ModelError, match=r"is the file n\.weights\.h5: it was damaged"):
+        weights.with_imagenet("Net", hashed)
 
 
 def test_channels_are_those_of_pictures():

@@ -218,6 +218,10 @@ def test_a_fault_of_all_is_told_once_beside_faults_of_some(tmp_path):
     ]
 
 
+def _gone(weights):
+    return None if weights == "none" else f"weights is {weights!r}, but there is no such file."
+
+
 def test_weights_are_refused_of_the_nets_that_were_to_begin_with_them(tmp_path):
     """Others are not tried with them in their place: they would be refused for what nobody asked for."""
 
@@ -237,6 +241,11 @@ def test_weights_are_refused_of_the_nets_that_were_to_begin_with_them(tmp_path):
         "backbone=VGG16, weights=imagenet",
     )
     assert n_asked == 2
+    text = "space: {backbone: [VGG16, vit, cct], weights: [none, gone.keras]}"
+    told, _ = found(tmp_path, text, lambda params: _gone(params["weights"]), head=head, kind=kind)
+    assert told == [
+        ("grid.yaml:4, space.weights: is 'gone.keras', but there is no such file.", "weights=gone.keras")
+    ]
     text = "params: {weights: imagenet}\nspace: {backbone: [VGG16]}"
     [refusal], _ = found(
         tmp_path, text, reason=lambda params: reason({"weights": "none", **params}), head=head, kind=kind
