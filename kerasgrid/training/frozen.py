@@ -6,6 +6,7 @@ sample is the same in all epochs, folds and candidates then, and the rest of the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import keras
 from kerasgrid.keras_names import is_of_keras
 from kerasgrid.models.freezing import random_rates
 from kerasgrid.models.keras_private import layers_within, run_graph
-from kerasgrid.training.fusible import PER_SAMPLE, keeps_samples_apart
+from kerasgrid.training.fusible import PER_SAMPLE, keeps_samples_apart, mixes_samples
 
 _DRAWING = frozenset(
     """
@@ -177,8 +178,10 @@ def _why_layer_not_fixed(layer: keras.Layer, drawn: frozenset[int]) -> str | Non
     kind, name = type(layer), layer.name
     if layer.trainable_weights:
         return f"the layer {name} is trained"
-    if not is_of_keras(kind) or kind.__name__ not in _TAKEN:
+    if not is_of_keras(kind) or kind.__name__ not in _TAKEN or mixes_samples(layer):
         return f"the layer {name} ({kind.__name__}) may draw something or mix samples"
+    if not all(_is_known(own) for given, own in vars(layer).items() if given.endswith("activation")):
+        return f"the layer {name} has an activation of your own, which may draw something or mix samples"
     if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
         return f"the layer {name} keeps statistics of what is trained on"
     if is_fresh(layer):
@@ -190,6 +193,18 @@ def _why_layer_not_fixed(layer: keras.Layer, drawn: frozenset[int]) -> str | Non
     if any(id(weight) in drawn for weight in layer.weights):
         return f"the weights of the layer {name} are drawn anew for each fit: give it trained ones"
     return None
+
+
+def _is_known(activation: Any) -> bool:
+    """Tells whether an activation is none, a layer, which is looked at by itself, or a function of Keras's.
+
+    One of the user's own may say that it is of Keras's module, as `functools.wraps` lets it.
+    """
+    if activation is None or isinstance(activation, keras.Layer):
+        return True
+    name = getattr(activation, "__name__", "")
+    is_there = getattr(sys.modules.get(activation.__module__), name, None) is activation
+    return is_of_keras(activation) and is_there
 
 
 def is_fresh(layer: keras.Layer) -> bool:

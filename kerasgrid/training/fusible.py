@@ -14,6 +14,7 @@ from kerasgrid.models.keras_private import (
     built_metrics,
     compile_arguments,
     excludes_from_decay,
+    inputs_of_calls,
     layers_within,
     metric_function,
     renormalizes,
@@ -108,6 +109,20 @@ def keeps_samples_apart(operation: Any) -> bool:
     return kind.__name__ in _ELEMENT_BY_ELEMENT
 
 
+def mixes_samples(layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer of Keras's is made to work over the axis of samples, as `Softmax(axis=0)` is."""
+    if type(layer) is keras.layers.EinsumDense and not _keeps_first_axis(layer.equation):
+        return True
+    axes = [getattr(layer, name, None) for name in ("axis", "attention_axes")]
+    return any(axis is not None and _is_of_samples(axis, layer) for axis in keras.tree.flatten(axes))
+
+
+def _is_of_samples(axis: int, operation: Any) -> bool:
+    """Tells whether an axis of what an operation takes may be the first, counted from the end too."""
+    ranks = [len(symbol.shape) for call in inputs_of_calls(operation) for symbol in call]
+    return axis == 0 or (axis < 0 and axis + min(ranks, default=2) <= 0)
+
+
 def _keeps_first_axis(equation: str) -> bool:
     """Tells whether a product of inputs and weights, such as `abc,cd->abd`, treats each sample by itself."""
     inputs, weights, outputs = re.split(",|->", equation.replace(" ", ""))
@@ -118,14 +133,13 @@ def _keeps_first_axis(equation: str) -> bool:
 def _check_layer(layer: keras.layers.Layer) -> None:
     kind = type(layer)
     is_given = kind is keras.layers.Normalization and layer.input_mean is not None  # and not learnt of rows
-    if not is_of_keras(kind) or not (kind in KEYED or kind.__name__ in PER_SAMPLE or is_given):
+    is_known = is_of_keras(kind) and (kind in KEYED or kind.__name__ in PER_SAMPLE or is_given)
+    if not is_known or mixes_samples(layer):
         raise UnfusibleError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
     if kind is not keras.layers.GaussianDropout and getattr(layer, "rate", 0.0) > MOST_DROPPED:
         raise UnfusibleError(f"the layer {layer.name} drops more than 255 of 256")
     if kind is keras.layers.MultiHeadAttention and layer.dropout:
         raise UnfusibleError(f"the layer {layer.name} drops some of its attention by seeds of its own")
-    if kind is keras.layers.EinsumDense and not _keeps_first_axis(layer.equation):
-        raise UnfusibleError(f"the layer {layer.name} ({layer.equation}) may mix samples")
     if layer.activity_regularizer is not None:
         raise UnfusibleError(f"the layer {layer.name} has an activity regularizer")
     is_plain = kind is not keras.layers.BatchNormalization or not (

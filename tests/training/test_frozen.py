@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial, wraps
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,15 @@ class Own(layers.Layer):
         return x
 
 
+@wraps(keras.activations.relu)
+def relu(x):
+    """Goes by the name of one of Keras's, and is another function."""
+    return keras.ops.relu(x - keras.ops.mean(x, axis=0))
+
+
+OWN = "has an activation of your own, which may draw something or mix samples"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -135,6 +146,18 @@ class Own(layers.Layer):
             "the layer norm learns mean and variance of each fold's training rows",
         ),
         (lambda: frozen(chain(conv())), "nothing is trained"),
+        (lambda: chain(conv(activation=lambda x: x * x)), f"the layer conv {OWN}"),
+        (lambda: chain(conv(activation=relu)), f"the layer conv {OWN}"),
+        (
+            lambda: chain(conv(activation=partial(keras.activations.leaky_relu, negative_slope=0.3))),
+            f"the layer conv {OWN}",
+        ),
+        (lambda: chain(conv(activation=Own(name="own"))), "the layer own (Own) may draw"),
+        (lambda: chain(layers.Softmax(axis=0, name="axis"), conv()), "the layer axis (Softmax) may draw"),
+        (
+            lambda: chain(layers.UnitNormalization(axis=-4, name="axis"), conv()),
+            "the layer axis (UnitNormalization) may draw",
+        ),
     ],
     ids=[
         "trained",
@@ -145,6 +168,12 @@ class Own(layers.Layer):
         "own",
         "learnt",
         "nothing trained",
+        "own activation",
+        "own activation by Keras's name",
+        "own activation, in part of Keras's",
+        "own layer as activation",
+        "over samples",
+        "over samples, from the end",
     ],
 )
 def test_a_net_that_does_not_begin_with_one_is_whole_and_says_why(make, message):

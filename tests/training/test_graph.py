@@ -25,7 +25,7 @@ from kerasgrid.training.fusible import (
     _ELEMENT_BY_ELEMENT,
     PER_SAMPLE,
     UnfusibleError,
-    _keeps_first_axis,
+    mixes_samples,
 )
 from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.keyed import KEYED
@@ -268,6 +268,7 @@ REFUSED = {
     "own seed": (lambda: net(inner=[layers.Dropout(0.2, seed=1)]), "has a seed of its own"),
     "eager": (lambda: net(run_eagerly=True), "run_eagerly"),
     "some samples": (lambda: net(inner=[lambda x: x[1:, :]]), "operation get_item.* may mix samples"),
+    "over samples": (lambda: net(inner=[layers.Softmax(axis=0, name="axis")]), r"layer axis \(Softmax\)"),
     "classes before samples": (
         lambda: net(inner=[lambda x: keras.ops.one_hot(keras.ops.cast(x, "int32"), 4, axis=0)]),
         "operation one_hot.* may mix samples",
@@ -292,7 +293,8 @@ REFUSED = {
 
 def test_products_that_keep_the_axis_of_samples():
     equations = ("abc,cd->abd", "...c,cd->...d", "ab,bc->cb", "ab,ac->ac")
-    assert [*map(_keeps_first_axis, equations)] == [True, True, False, False]
+    mixing = [mixes_samples(layers.EinsumDense(equation, 4)) for equation in equations]
+    assert mixing == [False, False, True, True]
 
 
 @pytest.mark.parametrize("what", REFUSED)
