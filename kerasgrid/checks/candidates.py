@@ -29,7 +29,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import DEFAULT_VAL, Route, epochs_of, merge_augment, monitors, stages_of
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus, multiplies_bfloat16
-from kerasgrid.models.references import BUILT_IN, parse_reference
+from kerasgrid.models.references import BUILT_IN, IMAGENET, NO_WEIGHTS, parse_reference
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord, Target, WeightsFile
 from kerasgrid.space.space import Space
@@ -361,7 +361,7 @@ def weights_of(config: Config, space: Space) -> tuple[str, ...]:
     found = [config.params.get("weights")]
     for grid in space.grids:
         found += Space([grid]).values("weights") if "weights" in grid else []
-    named = {text for text in found if isinstance(text, str)} - {"none", "imagenet"}
+    named = {text for text in found if isinstance(text, str)} - {NO_WEIGHTS, IMAGENET}
     return tuple(sorted(named))
 
 

@@ -170,7 +170,9 @@ def export(
             Path(file), Path(output) if output else path_beside(file, ".notebook"), trial
         )
         print("\n".join(map(str, written)))
-        print("Attach the wheel and the competition's data to the notebook; it needs no network.")
+        print(
+            "Attach the wheel, the competition's data and what else the notebook names; it needs no network."
+        )
         return
     table = read_table(file)
     if to is ExportTo.tensorboard:

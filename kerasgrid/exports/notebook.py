@@ -16,7 +16,14 @@ from kerasgrid.data.roles import is_fold_file
 from kerasgrid.delivery.finished import FinishedRun, rates_of
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import write_atomic, write_json
-from kerasgrid.models.references import is_found_by_name, parse_reference, sources_of
+from kerasgrid.models.references import (
+    BUILT_IN,
+    IMAGENET,
+    NO_WEIGHTS,
+    is_found_by_name,
+    parse_reference,
+    sources_of,
+)
 from kerasgrid.run.results import runs_of
 from kerasgrid.submit.sending import sample_of
 from kerasgrid.views.leaderboard import format_score
@@ -43,7 +50,7 @@ def find(name):
     places = [*sorted(glob.glob(f"{{INPUT}}/**/{{name}}", recursive=True)), name, f"data/{{name}}"]
     found = [place for place in places if os.path.exists(place)]
     if not found:
-        raise SystemExit(f"{{name}} is not there: attach the competition's data to this notebook.")
+        raise SystemExit(f"{{name}} is not there: attach the data with it to this notebook.")
     return found[0]
 
 {overrides}
@@ -57,6 +64,25 @@ from pathlib import Path
 path = Path({path!r})
 path.parent.mkdir(parents=True, exist_ok=True)
 path.write_text({text!r}, encoding='utf-8')
+"""
+_WEIGHTS = """\
+import shutil
+from pathlib import Path
+
+path = Path({path!r})  # where the net finds the weights that it begins with
+path.parent.mkdir(parents=True, exist_ok=True)
+if not path.exists():
+    shutil.copyfile(find({name!r}), path)
+"""
+_IMAGENET = """\
+import shutil
+from pathlib import Path
+
+# ImageNet's weights, which Keras does not download where they are there.
+kept = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+kept.mkdir(parents=True, exist_ok=True)
+for path in glob.glob(f"{INPUT}/**/*.h5", recursive=True):
+    shutil.copy(path, kept)
 """
 _FIT = """\
 import kerasgrid as kg
@@ -98,7 +124,13 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
         )
     name = finished.paths.name
     files, config, params = _own_files(finished, row)
-    about, kept = _about(finished, row, files), _kept(finished, {**row, "params": params}, config)
+    weights = _weights(finished, row)
+    if weights not in (None, IMAGENET):
+        place = str(_place_there(weights))
+        params = {**params, **({"weights": place} if "weights" in params else {})}
+        config["params"] |= {"weights": place} if "weights" in config["params"] else {}
+    about = _about(finished, row, files, weights)
+    kept = _kept(finished, {**row, "params": params}, config)
     data = config["data"]
     found = {
         "overrides": _overrides(data, config["search"].get("holdout") == "test"),
@@ -111,6 +143,7 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
         _INSTALL,
         _FIND.format(**found),
         *(_WRITE.format(path=path, text=text) for path, text in files.items()),
+        *_getting(weights),
         _FIT.format(results=own),
         _PREDICT.format(results=own),
     ]
@@ -136,9 +169,7 @@ def _own_files(
         found = parse_reference(reference, finished.base)
         if found.kind != "file" or found.file is None:
             return reference
-        place = PurePosixPath(found.place)
-        if place.is_absolute() or ".." in place.parts:
-            place = PurePosixPath(found.file.name)
+        place = _place_there(found.place)
         for key, source in sources_of(found).items():
             text, where = source.content.decode("utf-8"), str(place.parent / key)
             if files.setdefault(where, text) != text:
@@ -157,6 +188,27 @@ def _own_files(
     search["objective"] = _score_with_own(search["objective"], taken)
     search["scores"] = [_score_with_own(score, taken) for score in search.get("scores") or []]
     return files, config, _params_with_own(row["params"], taken)
+
+
+def _place_there(path: str) -> PurePosixPath:
+    """Returns where a file of the user's goes in the notebook's folder: as named, where that is within."""
+    place = PurePosixPath(path.replace("\\", "/"))
+    return PurePosixPath(place.name) if place.is_absolute() or ".." in place.parts else place
+
+
+def _weights(finished: FinishedRun, row: Mapping[str, Any]) -> str | None:
+    """Returns the weights that a trial's backbone begins with, as they are written; None for none."""
+    model = BUILT_IN.get(finished.config.model)
+    given = {**finished.config.params, **row["params"]}.get("weights")
+    return given if model is not None and model.takes_pixels and given not in (None, NO_WEIGHTS) else None
+
+
+def _getting(weights: str | None) -> list[str]:
+    """Returns the code that puts such weights where the net looks for them."""
+    if weights is None:
+        return []
+    place = _place_there(weights)
+    return [_IMAGENET if weights == IMAGENET else _WEIGHTS.format(path=str(place), name=place.name)]
 
 
 def _score_with_own(score: Any, taken: Callable[[str], str]) -> Any:
@@ -211,7 +263,9 @@ def _kept(finished: FinishedRun, row: Mapping[str, Any], config: Mapping[str, An
     return {**data, "objective": objective, "config": config, "base": "..", "trials": [own], "best": best}
 
 
-def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
+def _about(
+    finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, str], weights: str | None
+) -> str:
     about = finished.results.about
     std = row["std_test_score"]
     params = {**finished.config.params, **row["params"]}
@@ -233,6 +287,11 @@ def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, st
         "",
         f"The search ran with {escape_markdown(versions) or 'versions that are not known'}.",
     ]
+    if weights is not None:
+        what = "ImageNet's, the .h5 file that Keras keeps in ~/.keras/models once it has downloaded it"
+        if weights != IMAGENET:
+            what = f"{escape_markdown(_name(weights))}, in which its weights are"
+        lines += ["", f"Its net begins with trained weights: attach a dataset with the file too: {what}."]
     if ":" in finished.config.model and not files:
         lines += ["", f"{model} is a module: it has to be installed there too."]
     return "\n".join(lines)

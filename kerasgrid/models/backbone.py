@@ -27,7 +27,8 @@ from kerasgrid.models.blocks import (
     normalization_of,
 )
 from kerasgrid.models.freezing import freeze
-from kerasgrid.models.weights import IMAGENET, NONE, load_weights, with_imagenet
+from kerasgrid.models.references import IMAGENET, NO_WEIGHTS
+from kerasgrid.models.weights import load_weights, with_imagenet
 
 POOLINGS = ("own", "avg", "max", "flatten")
 _OWN = {**repvgg.SIZES, **transformers.SIZES}
@@ -113,7 +114,7 @@ def backbone(
 
     inputs = image_input("backbone", input_shape, smallest=1, why="its convolutions")
     x = _pictures(net, inputs, resize)
-    body = net.with_weights(x.shape[1:], NONE if weights is None else weights)
+    body = net.with_weights(x.shape[1:], NO_WEIGHTS if weights is None else weights)
     x = net.prepare(x)
     if not trainable:
         freeze([body])
@@ -243,7 +244,7 @@ class _Application:
 
 
 def _loaded(net: keras.Model, weights: str) -> keras.Model:
-    if weights != NONE:
+    if weights != NO_WEIGHTS:
         load_weights(net, str(weights))
     return net
 

@@ -52,6 +52,8 @@ class BuiltIn:
     takes_pixels: bool = False
 
 
+NO_WEIGHTS, IMAGENET = "none", "imagenet"
+"""What `weights` of a net may be beside the path of a file."""
 BUILT_IN: dict[str, BuiltIn] = {
     "fc": BuiltIn(
         "kerasgrid.models.fc:fc",

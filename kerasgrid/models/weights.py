@@ -27,9 +27,9 @@ from kerasgrid.models.keras_private import (
     is_whole_download,
     layers_within,
 )
+from kerasgrid.models.references import IMAGENET
 from kerasgrid.records import WeightsFile
 
-NONE, IMAGENET = "none", "imagenet"
 _SUFFIXES = (".weights.h5", ".keras")
 _MOST_TOLD = 3
 _OF_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -163,6 +163,46 @@ def test_files_that_params_name_come_along(competition):
     assert "../nets" not in kept
 
 
+@pytest.mark.parametrize(
+    ("weights", "path", "told"),
+    [
+        ("../far/pre.keras", "pre.keras", "pre.keras, in which its weights are"),
+        ("own/pre.weights.h5", "own/pre.weights.h5", "pre.weights.h5, in which its weights are"),
+        ("imagenet", None, "ImageNet's, the .h5 file that Keras keeps in ~/.keras/models once it"),
+        ("none", None, None),
+    ],
+)
+@pytest.mark.parametrize("is_searched", [False, True], ids=["given", "searched"])
+def test_trained_weights_are_put_where_the_net_looks_for_them(
+    competition, tmp_path, monkeypatch, is_searched, weights, path, told
+):
+    results = competition / "results" / "grid.json"
+    data = json.loads(results.read_text())
+    data["config"]["model"] = "backbone"
+    (data["trials"][0] if is_searched else data["config"])["params"]["weights"] = weights
+    results.write_text(json.dumps(data))
+    target, _ = write_notebook(results, competition / "out", trial=0)
+    about, *cells = ["".join(cell["source"]) for cell in json.loads(target.read_text())["cells"]]
+    assert ("trained weights" in about) == (told is not None)
+    assert (told or "") in about.replace("\\", "")
+    (kept,) = [cell for cell in cells if "path = Path('results/grid.json')" in cell]
+    assert f'"weights": "{path or weights}"' in kept
+    getting = [cell for cell in cells if cell.startswith("import shutil\n")]
+    assert len(getting) == (told is not None)
+    if not getting:
+        return
+    (tmp_path / "input" / "some").mkdir(parents=True)
+    (tmp_path / "here2").mkdir()
+    monkeypatch.chdir(tmp_path / "here2")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    (tmp_path / "input" / "some" / (Path(path).name if path else "vgg16.h5")).write_bytes(b"numbers")
+    begin = f"import glob, os\nINPUT = {str(tmp_path / 'input')!r}\n"
+    find = cells[1][: cells[1].index("overrides = ")]
+    exec(begin + find + getting[0], {})
+    found = tmp_path / "here2" / path if path else tmp_path / "keras" / "models" / "vgg16.h5"
+    assert found.read_bytes() == b"numbers"
+
+
 def test_files_of_scores_folds_and_validation_come_along_or_are_found_there(competition):
     path = competition / "results" / "grid.json"
     data = json.loads(path.read_text())
