@@ -31,7 +31,7 @@ from kerasgrid.machine import backend, versions
 from kerasgrid.planning.workers import (
     ask_worker,
     check_goes_on,
-    make_executor,
+    lent_executor,
     make_fit_recipe,
     tell_beginning,
 )
@@ -337,7 +337,7 @@ def fit(
     rows, paths = finished.rows(trial, top), finished.paths
     n_models = sum(len(runs_of(row, paths.folder)) for row in rows) if finetune else len(rows) * seeds
     with ExitStack() as stack:
-        executor = stack.enter_context(make_executor(finished.draft, most=n_models))
+        executor = stack.enter_context(lent_executor(finished.draft, most=n_models))
         executor.tell = observer.note
         tell_beginning(finished.draft, executor, observer.doing)
         prepared = (finished.prepare if finetune else finished.prepare_whole)(

@@ -27,7 +27,7 @@ from kerasgrid.io import scratch_folder
 from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
-from kerasgrid.planning.workers import ask_worker, make_executor, make_fit_recipe
+from kerasgrid.planning.workers import ask_worker, lent_executor, make_fit_recipe
 from kerasgrid.records import WHOLE, Fold, Table
 from kerasgrid.run.results import ResultsData, runs_of
 from kerasgrid.spawning import stop_on_signals
@@ -88,17 +88,16 @@ class Asking:
 
     def __enter__(self) -> Asking:
         n_models = sum(len(one.models) for one in self.asked)
-        self._executor = make_executor(self.asked[0].finished.draft, most=n_models, is_here=True)
-        try:
+        with ExitStack() as stack:
+            lent = lent_executor(self.asked[0].finished.draft, most=n_models, is_here=True)
+            self._executor = stack.enter_context(lent)
             for one in self.asked:
                 self._check_views(one)
-        except BaseException:
-            self._executor.close()
-            raise
+            self._workers = stack.pop_all()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._executor.close()
+    def __exit__(self, *exception: Any) -> None:
+        self._workers.__exit__(*exception)
 
     def prepared(self, one: AskedTrial) -> Trainable:
         """Returns the search of a trial, with its data."""

@@ -1,4 +1,4 @@
-"""Worker processes that wait a while for the next search of their process: to start them takes seconds."""
+"""Worker processes that wait a while for the next who needs such, since to start them takes seconds."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def lent_processes(n_workers: int, **options: Any) -> Iterator[Executor]:
-    """Gives worker processes, where they are the same those of a search before.
+    """Gives worker processes, where they are the same those that somebody before has left.
 
-    They wait a minute for the next one after, but for an error or a stop. Others are begun where a variable
+    They wait a minute for the next who comes, but for an error or a stop. Others are begun where a variable
     of the environment has changed since, the folder, or code that this process has imported.
 
     Args:

@@ -158,9 +158,9 @@ def why_not_used(place: str, told: Mapping[str, str]) -> str | None:
 
 @contextmanager
 def lent_executor(
-    draft: Draft, threads: int | None = None, most: int | None = None
+    draft: Draft, threads: int | None = None, most: int | None = None, *, is_here: bool = False
 ) -> Iterator[executors.Executor]:
-    """Gives the executor that a search asks for; where Python may search again, its workers wait for that.
+    """Gives the executor that a search asks for; where Python may ask for such again, its workers wait for it.
 
     They do not with GPUs, whose memory they would hold, nor on Windows, where their log could not be removed,
     nor where functions are named by their files, which they would not read again.
@@ -168,6 +168,7 @@ def lent_executor(
     Args:
         threads: As in `make_executor`.
         most: Likewise.
+        is_here: Likewise.
     """
     may_wait = sys.platform != "win32" and not machine.count_gpus()
     is_kept = may_wait and draft.function is not None and not _runs_inline(draft)
@@ -175,7 +176,7 @@ def lent_executor(
     with (
         executors.lent_processes(**_options(draft, threads, most))
         if is_kept
-        else make_executor(draft, threads, most)
+        else make_executor(draft, threads, most, is_here=is_here)
     ) as executor:
         yield executor
 

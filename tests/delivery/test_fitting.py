@@ -400,7 +400,7 @@ def test_a_worker_that_dies_is_tried_once_more(plain, monkeypatch, fake_fits):
                 return
             yield from super().run(function, tasks)
 
-    monkeypatch.setattr(fitting, "make_executor", lambda draft, most: Dying())
+    monkeypatch.setattr(fitting, "lent_executor", lambda draft, most: Dying())
     notes = Notes()
     assert len(fit(plain, epochs=1, observer=notes).models) == 1
     assert notes.told[-1] == "trial 1, seed 0: the worker was killed by SIGKILL. It will be tried once more."
@@ -420,7 +420,7 @@ def test_a_model_whose_machine_goes_is_tried_elsewhere(plain, monkeypatch, fake_
                 yield executors.Died(task, "was lost with its machine", False, is_lost=True)
 
     executor, notes = Losing(), Notes()
-    monkeypatch.setattr(fitting, "make_executor", lambda draft, most: executor)
+    monkeypatch.setattr(fitting, "lent_executor", lambda draft, most: executor)
     found = fit(plain, epochs=1, observer=notes)
     lost = "trial 1, seed 0: the worker was lost with its machine."
     assert notes.told.count(f"{lost} It will go on elsewhere.") == 2
@@ -438,7 +438,7 @@ def test_what_dies_twice_is_told_and_the_others_are_kept(plain, monkeypatch, fak
                 yield executors.Died(task, "exited with code 3", False)
             yield from super().run(function, [task for task in tasks if task not in dead])
 
-    monkeypatch.setattr(fitting, "make_executor", lambda draft, most: Dying())
+    monkeypatch.setattr(fitting, "lent_executor", lambda draft, most: Dying())
     found = fit(plain, seeds=2, epochs=1)
     assert [file.name for file in found.models] == ["trial-1-seed-1.keras"]
     assert found.failed == ("trial 1, seed 0: the worker exited with code 3.",)

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -105,38 +106,63 @@ def fits(results: Path) -> list[tuple[int, ...]]:
     return [tuple(record["job"]) for record in records if record.get("type") == "fold"]
 
 
-@pytest.mark.slow(weight=40)
-def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_service(tmp_path, monkeypatch):
-    drive, attached, working = (tmp_path / name for name in ("drive", "input", "working"))
-    for folder in (drive, working, tmp_path / "no_locks"):
-        folder.mkdir()
-    (tmp_path / "no_locks" / "sitecustomize.py").write_text(NO_LOCKS)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'no_locks'}{os.pathsep}{ROOT}")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+@dataclass(frozen=True)
+class Ran:
+    """What has become of the notebooks.
+
+    Attributes:
+        kernel: In which each was run to its end.
+        results: The folders of the search that was begun in Colab: there, and as it went on on Kaggle.
+        submissions: What each of the two has written.
+        before: Fits of that search that were there when its runtime was taken away.
+        was_seen: Whether that runtime had a heartbeat.
+        own: The folder of the search of a cell's function.
+    """
+
+    kernel: Kernel
+    results: tuple[Path, Path]
+    submissions: tuple[Path, Path]
+    before: list[tuple[int, ...]]
+    was_seen: bool
+    own: Path
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The notebooks, in a kernel that begins after another one was killed, on drives without locks."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    drive, attached, working = (folder / name for name in ("drive", "input", "working"))
+    for path in (drive, working, folder / "no_locks"):
+        path.mkdir()
+    (folder / "no_locks" / "sitecustomize.py").write_text(NO_LOCKS)
     results, data = drive / "results", drive / "digit-recognizer"
     on_drive = {"DRIVE": str(drive), "DATA": str(data), "OVERRIDES": SMALL}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{folder / 'no_locks'}{os.pathsep}{ROOT}")
+        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+        one_by_one = {**on_drive, "OVERRIDES": [*SMALL, "training.pack=off"]}
+        Kernel(folder, {"colab.ipynb": one_by_one}).run_until(lambda: fits(results))
+        before, was_seen = fits(results), (results / "digits" / "heartbeat").exists()
+        shutil.copytree(results, attached / "my-notebook" / "results")
+        shutil.copytree(data, attached / "digit-recognizer")
+        on_kaggle = {"INPUT": str(attached), "WORKING": str(working), "OVERRIDES": SMALL}
+        own = {"WORKERS": 1, "EPOCHS": 3, "RESULTS": str(folder / "own")}
+        notebooks = {"colab.ipynb": on_drive, "kaggle.ipynb": on_kaggle, "own_model.ipynb": own}
+        kernel = Kernel(folder, notebooks)
+        kernel.client.execute()
+    submissions = results / "digits" / "submission.csv", working / "submission.csv"
+    return Ran(kernel, (results, working / "results"), submissions, before, was_seen, folder / "own")
 
-    one_by_one = {**on_drive, "OVERRIDES": [*SMALL, "training.pack=off"]}
-    Kernel(tmp_path, {"colab.ipynb": one_by_one}).run_until(lambda: fits(results))
-    before = fits(results)
-    assert 0 < len(before) < 4
-    assert (results / "digits" / "heartbeat").exists()
 
-    shutil.copytree(results, attached / "my-notebook" / "results")
-    shutil.copytree(data, attached / "digit-recognizer")
-    on_kaggle = {"INPUT": str(attached), "WORKING": str(working), "OVERRIDES": SMALL}
-    kernel = Kernel(tmp_path, {"colab.ipynb": on_drive, "kaggle.ipynb": on_kaggle})
-    kernel.client.execute()
-    searches, *pages = map(kernel.shown, ("results = kg.search", "results.hiplot()", "results.report()"))
-    assert [len(shown) for shown in (searches, *pages)] == [2, 2, 2]
+@pytest.mark.slow(weight=40)
+def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_service(ran):
+    assert 0 < len(ran.before) < 4
+    assert ran.was_seen
+    searches, *pages = map(ran.kernel.shown, ("results = kg.search", "results.hiplot()", "results.report()"))
+    assert [len(shown) for shown in (searches, *pages)] == [3, 3, 3]
     truth = load_digits().target[1500:]
-    for place, (folder, submission) in enumerate(
-        (
-            (results, results / "digits" / "submission.csv"),
-            (working / "results", working / "submission.csv"),
-        )
-    ):
-        assert fits(folder)[: len(before)] == before
+    for place, (folder, submission) in enumerate(zip(ran.results, ran.submissions, strict=True)):
+        assert fits(folder)[: len(ran.before)] == ran.before
         assert sorted(fits(folder)) == [(trial, fold, 0) for trial in (0, 1) for fold in (0, 1)]
         (line,) = [told for told in searches[place] if told.output_type != "stream"]
         assert line.data["text/plain"].startswith("complete: 2/2 trials, 4/4 fits, best score 0.")
@@ -147,27 +173,23 @@ def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_ser
         assert [path for path in folder.rglob("*") if path.name == "heartbeat" or ".tmp" in path.name] == []
 
 
-@pytest.mark.slow(weight=30)
-def test_a_function_of_a_cell_is_searched_on_arrays_in_two_workers(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    kernel = Kernel(tmp_path, {"own_model.ipynb": {"WORKERS": 2, "EPOCHS": 3}})
-    kernel.client.execute()
-    (outputs,) = kernel.shown("results = kg.search")
+@pytest.mark.slow
+def test_a_function_of_a_cell_is_searched_on_arrays_in_a_worker(ran):
+    outputs = ran.kernel.shown("results = kg.search")[2]
     (line,) = [told for told in outputs if told.output_type != "stream"]
     assert line.data["text/plain"].startswith("complete: 4/4 trials, 8/8 fits, best score 0.")
     said = "".join(told.text for told in outputs if told.output_type == "stream")
     assert "in this process" not in said
-    journal = (tmp_path / "results" / "own" / "journal.jsonl").read_text().splitlines()
-    assert json.loads(journal[1])["workers"] == 2
+    journal = (ran.own / "own" / "journal.jsonl").read_text().splitlines()
+    assert json.loads(journal[1])["workers"] == 1
     for begin in ("results.hiplot()", "results.report()"):
-        ((page,),) = kernel.shown(begin)
+        (page,) = ran.kernel.shown(begin)[2]
         assert page.data["text/html"].startswith('<iframe srcdoc="&lt;!')
-    ((table,),) = kernel.shown("results.frame()")
+    (table,) = ran.kernel.shown("results.frame()")[2]
     assert "learning_rate" in table.data["text/html"]
-    ((accuracy,),) = kernel.shown("accuracy")
+    ((accuracy,),) = ran.kernel.shown("accuracy")
     assert float(accuracy.data["text/plain"]) > 0.6
-    ((best,),) = kernel.shown("grid.best_params_")
+    ((best,),) = ran.kernel.shown("grid.best_params_")
     params, score = ast.literal_eval(best.data["text/plain"])
     assert params.keys() == {"filters", "epochs"}
     assert score > 0.6

@@ -348,7 +348,7 @@ def test_a_search_of_the_users_own_code_is_the_same_on_a_machine_that_sees_nothi
         ours, theirs = (content(folder)["own.json"] for folder in (here, results))
         assert ours["trials"] == theirs["trials"]
         assert "built" in (results / "own" / "workers-n1.log").read_text()
-        monkeypatch.setattr(fitting, "make_executor", lambda *_, **__: Away(executor))
+        monkeypatch.setattr(fitting, "lent_executor", lambda *_, **__: Away(executor))
         fitted = fitting.fit(results / "own.json")
         assert fitted.models[0].exists()
 
