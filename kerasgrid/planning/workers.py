@@ -160,7 +160,7 @@ def why_not_used(place: str, told: Mapping[str, str]) -> str | None:
 def lent_executor(
     draft: Draft, threads: int | None = None, most: int | None = None, *, is_here: bool = False
 ) -> Iterator[executors.Executor]:
-    """Gives the executor that a search asks for; where Python may ask for such again, its workers wait for it.
+    """Gives the executor that a search asks for; where Python may ask for one again, its workers wait.
 
     They do not with GPUs, whose memory they would hold, nor on Windows, where their log could not be removed,
     nor where functions are named by their files, which they would not read again.

@@ -191,5 +191,5 @@ def test_a_function_of_a_cell_is_searched_on_arrays_in_a_worker(ran):
     assert float(accuracy.data["text/plain"]) > 0.6
     ((best,),) = ran.kernel.shown("grid.best_params_")
     params, score = ast.literal_eval(best.data["text/plain"])
-    assert params.keys() == {"filters", "epochs"}
+    assert params.keys() == {"dropout", "epochs"}
     assert score > 0.6
