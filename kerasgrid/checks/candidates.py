@@ -354,6 +354,22 @@ def _warnings_of_pixels(config: Config, space: Space, data: Dataset) -> tuple[st
     return (f"{config.model} takes pixels of 0 to {PIXELS} and scales them itself, and {how}: {do}.",)
 
 
+def warnings_of_views(config: Config, space: Space, records: Sequence[ProbeRecord]) -> tuple[str, ...]:
+    """Tells that views are asked for where none are taken; `records` are of models that were built."""
+    settings = [given for _, given in augmentations(config, space) if given is not None and given.views]
+    if not settings:
+        return ()
+    said = f"augment.views is {settings[0].views}, but "
+    if not any(given.operations for given in settings):
+        return (f"{said}nothing is augmented: give what samples are augmented by, or leave it out.",)
+    if any(record.frozen for record in records) or not any(record.error is None for record in records):
+        return ()
+    return (
+        f"{said}no net has a frozen part that is computed once, and images are augmented anew in each epoch: "
+        "freeze layers, or leave it out.",
+    )
+
+
 def weights_of(config: Config, space: Space) -> tuple[str, ...]:
     """Returns the paths of files that built-in backbones of candidates begin with, as they are written."""
     if config.model not in BUILT_IN or not BUILT_IN[config.model].takes_pixels:

@@ -20,7 +20,8 @@ class Stage(Section):
     trainable: Annotated[str, Field(min_length=1)]
     """What is trained: head: all that is not in a model within the net, or where there is none, what comes
     after its last pooling or Flatten; last 20: so many layers at the end, those of models within counted
-    too; all; or the name of a layer or of a model within: that, and all that comes after it."""
+    too, and all where there are no more; all; or the name of a layer or of a model within: that, and all
+    that comes after it."""
     epochs: Annotated[int, Field(ge=1)]
     """How many at most; a callback that ends training ends the stage, and the next one begins."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -19,7 +19,14 @@ import numpy as np
 from kerasgrid.data.arrays import npy_header
 from kerasgrid.data.keeping import HEARTBEAT, LOCK, OUTPUTS, limit_bytes, mark_made_of, mark_used, prune
 from kerasgrid.errors import LockedError
-from kerasgrid.io import cache_folder, half_written_name, remove, storage_errors, sync_folder
+from kerasgrid.io import (
+    ARRAY_DAMAGE,
+    cache_folder,
+    half_written_name,
+    remove,
+    storage_errors,
+    sync_folder,
+)
 from kerasgrid.locks import FolderLock
 from kerasgrid.wording import bytes_word
 
@@ -109,7 +116,7 @@ class Outputs:
         """Returns the blocks that are not there, or damaged."""
         try:
             sums, array = self._sums(), self.read()
-        except (OSError, ValueError):
+        except ARRAY_DAMAGE:
             return list(range(self.n_blocks))
         known = _checked.setdefault(self.folder / _ARRAY, set())
         left = (place for place in range(self.n_blocks) if place not in known)
@@ -147,7 +154,7 @@ class Outputs:
         return is_own
 
     def _make(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(*ARRAY_DAMAGE):
             self._sums()
             self.read()
             return

@@ -21,6 +21,7 @@ from kerasgrid.checks.candidates import (
     warnings_of_accumulation,
     warnings_of_first_values,
     warnings_of_scale,
+    warnings_of_views,
 )
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
@@ -383,6 +384,7 @@ def _preview(
     routes = list(map(graphs.route, trials))
     warnings += warnings_of_first_values(recipe, prepared.data, prepared.folds, graphs.records, routes)
     warnings += warnings_of_accumulation(recipe, prepared.data, prepared.folds, routes)
+    warnings += warnings_of_views(prepared.config, prepared.space, records)
     return Preview(
         prepared=replace(prepared, warnings=prepared.warnings + warnings),
         n_trials=len(trials) if outline is None else outline.candidates,

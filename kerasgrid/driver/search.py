@@ -20,6 +20,7 @@ from kerasgrid.checks.candidates import (
     warnings_of_accumulation,
     warnings_of_first_values,
     warnings_of_scale,
+    warnings_of_views,
 )
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
@@ -400,6 +401,7 @@ class Session:
         about = self.recipe, prepared.data, prepared.folds
         warnings += warnings_of_first_values(*about, records, routes)
         warnings += warnings_of_accumulation(*about, routes)
+        warnings += warnings_of_views(prepared.config, prepared.space, records)
         for line in warnings:
             self.observer.warn(line)
         for line in notes_of_weights(records):

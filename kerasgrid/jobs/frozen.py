@@ -21,6 +21,8 @@ def why_not_kept(recipe: Recipe, route: Route, data: Dataset) -> str | None:
     given = route.augment
     if route.training.frozen == OFF:
         return "training.frozen is off"
+    if route.own_callbacks:
+        return f"the callback {route.own_callbacks[0]} may look at all of a model"
     if data.table is not None:
         return "rows of a table are encoded as each fold has learnt"
     if recipe.standardize or (given is not None and given.has_statistics):

@@ -58,12 +58,12 @@ def told_what_fits(failed: FoldRecord, recipe: Recipe, job: Job, context: Contex
 def _found(candidate: Candidate, job: Job, context: Context, stage: int) -> str | None:
     """Returns how few rows fit and what to do, to follow what did not; None where it was asked to stop."""
     route, can_add_up = candidate.route, True
-    rows = min(route.batch_size, candidate.n_rows(candidate.folds[job.fold]))
+    asked = rows = min(route.batch_size, candidate.n_rows(candidate.folds[job.fold]))
     while rows > 1:
         if context.should_stop():
             return None
         rows //= 2
-        steps = round(route.batch_size / rows) * route.optimizer_args.get(_STEPS, 1)
+        steps = round(asked / rows) * route.optimizer_args.get(_STEPS, 1)
         smaller = replace(route, batch_size=rows)
         adding_up = replace(smaller, optimizer_args={**route.optimizer_args, _STEPS: steps})
         if can_add_up:

@@ -26,7 +26,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import OutputsRecord, OutputsTask
 from kerasgrid.models.freezing import chosen_layers, train_only
 from kerasgrid.models.keras_private import compile_like, layers_within
-from kerasgrid.records import WHOLE, Context, Fold, Frozen, Graph, Input, Inputs
+from kerasgrid.records import WHOLE, Context, Fold, Frozen, Graph, Input, Inputs, NoteRecord
 from kerasgrid.seeds import graph_seed, view_key
 from kerasgrid.training.batches import Batches
 from kerasgrid.training.candidate import Candidate, seeded
@@ -75,6 +75,8 @@ class Rest:
         Raises:
             WholeError: It is not cut; the message says why, and is empty where nothing is frozen.
         """
+        if compiled.callbacks:
+            raise WholeError("the callbacks of its function may look at all of it")
         cut = split(compiled.model, compiled.drawn)
         if any(None in symbol.shape[1:] for symbol in cut.rest.inputs):
             raise WholeError("what it gives of a sample is of no fixed size")
@@ -295,7 +297,10 @@ def on_outputs(
     try:
         rest = Rest.of(candidate, compiled)
         is_there = rest.complete(context)
-    except WholeError:
+    except WholeError as error:
+        if isinstance(error.__cause__, NoRoomError):
+            text = f"A frozen part is computed in each step: {error}."
+            context.emit(NoteRecord(text, topic="frozen part"))
         return candidate, compiled
     return (rest.candidate, rest.compiled) if is_there else None
 

@@ -164,8 +164,7 @@ class Fit:
 
 def _keeps_weights(candidate: Candidate) -> bool:
     """Tells whether a callback may keep weights, which are another stage's where it goes on in that."""
-    stopping = candidate.route.callbacks.get("early_stopping", {})
-    return bool(stopping.get("restore_best_weights") or candidate.route.own_callbacks)
+    return bool(candidate.route.callbacks.get("early_stopping", {}).get("restore_best_weights"))
 
 
 def _rate(stages: Sequence[Stage], place: int) -> float | None:

@@ -20,13 +20,14 @@ from kerasgrid.checks.candidates import (
     warnings_of_accumulation,
     warnings_of_first_values,
     warnings_of_scale,
+    warnings_of_views,
 )
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.augment import Augment, warning_of_hues, warning_of_signs
 from kerasgrid.data.in_memory import Given
 from kerasgrid.errors import ConfigError
 from kerasgrid.planning.workers import make_recipe
-from kerasgrid.records import ProbeRecord, WeightsFile
+from kerasgrid.records import Frozen, Graph, ProbeRecord, WeightsFile
 from kerasgrid.run.paths import RunPaths
 
 BASE = "data: {train: digits}\nmodel: fc\n"
@@ -1097,6 +1098,33 @@ def test_a_model_that_scales_pixels_itself_is_to_be_given_such(folder, overrides
     records = [ProbeRecord({}, 100, None, "cpu", scales_input=True)]
     warned = warnings_of_scale(found.config, found.space, found.data, records)
     assert warned == (() if told is None else (told,))
+
+
+FROZEN = Frozen("k", "conv", 1, 9, (4,), Graph(None))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "frozen", "told"),
+    [
+        (["augment.rotation_range=5"], (), None),
+        (["augment.rotation_range=5", "augment.views=3"], (FROZEN,), None),
+        (
+            ["augment.views=3"],
+            (FROZEN,),
+            "augment.views is 3, but nothing is augmented: give what samples are augmented by, or leave it out.",
+        ),
+        (
+            ["augment.rotation_range=5", "augment.views=3"],
+            (),
+            "augment.views is 3, but no net has a frozen part that is computed once, and images are augmented "
+            "anew in each epoch: freeze layers, or leave it out.",
+        ),
+    ],
+)
+def test_views_that_are_not_taken_are_told(folder, overrides, frozen, told):
+    found = check(folder, BASE, *overrides)
+    records = [ProbeRecord({}, 100, None, "cpu", frozen=frozen)]
+    assert warnings_of_views(found.config, found.space, records) == (() if told is None else (told,))
 
 
 def test_files_of_weights_are_told_and_make_a_run_the_same_run(folder):

@@ -75,7 +75,11 @@ def test_a_damaged_block_is_missing_and_others_are_not(outputs):
 
 
 @pytest.mark.parametrize("name", ["outputs.npy", "sums.npy"])
-@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"x"), lambda path: path.unlink()])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda path: path.write_bytes(b"x"), lambda path: path.write_bytes(b""), lambda path: path.unlink()],
+    ids=["other bytes", "empty", "gone"],
+)
 def test_files_that_are_damaged_or_of_others_are_made_anew(outputs, name, damage):
     outputs.begin()
     outputs.write(0, blocks(outputs, range(6)))
@@ -120,12 +124,13 @@ def test_where_the_cache_may_not_take_them_they_are_not_kept(outputs, monkeypatc
 
 
 def test_what_others_take_is_counted_before_it_is_written(outputs, monkeypatch):
+    outputs = dataclasses.replace(outputs, shape=(20, 300))  # no block of which is on the disk yet
     other = dataclasses.replace(outputs, key="b" * 64)
     other.begin()  # and is in use
-    monkeypatch.setenv("KERASGRID_CACHE_LIMIT", "10KB")
+    monkeypatch.setenv("KERASGRID_CACHE_LIMIT", "10MB")
     assert outputs.why_no_room() is None
     with pytest.raises(
-        NoRoomError, match=r"take 6.5 KiB, and the cache may take 9.8 KiB beside 6.6 KiB of others"
+        NoRoomError, match=r"take 6.3 MiB, and the cache may take 9.5 MiB beside 6.3 MiB of others"
     ):
         outputs.begin()
     module.mark_used(other.folder)

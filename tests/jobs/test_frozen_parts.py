@@ -41,6 +41,12 @@ def route(augment=None, **training):
         ({}, route(Augment(samplewise_center=True, rescale=0.5)), {}, None),
         ({"scale": 255, "normalize": ([0.5], [0.5])}, route(), {}, None),
         ({}, route(frozen="off"), {}, "training.frozen is off"),
+        (
+            {},
+            replace(route(), callbacks={"own.py:Watch": {}}),
+            {},
+            "the callback own.py:Watch may look at all of a model",
+        ),
         ({}, route(), {"table": Table(())}, "rows of a table are encoded as each fold has learnt"),
         ({"standardize": True}, route(), {}, "images are normalised by each fold's training rows"),
         (

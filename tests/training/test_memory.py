@@ -113,17 +113,17 @@ DOES = " does: take batch_size: "
     [
         (
             {},
-            f", and a step of 12{DOES}12; with training: {{accumulate: 5}} beside it, as many rows as before "
+            f", and a step of 12{DOES}12; with training: {{accumulate: 4}} beside it, as many rows as before "
             "change the weights together. The error was: ",
         ),
         (
             {"training": {"accumulate": 2}, "params": {"batch_size": 64, "most": 30}},
-            f", and a step of 25{DOES}25; with training: {{accumulate: 6}} beside it, as many ",
+            f", and a step of 25{DOES}25; with training: {{accumulate: 4}} beside it, as many ",
         ),
         ({"name": "compiled"}, f", and a step of 12{DOES}12. The error was: "),
         (
             {"name": "staged", "stages": STAGES, "params": {"batch_size": 64}},
-            f", and a step of 12{DOES}12; with training: {{accumulate: 5}} beside it, as many rows as ",
+            f", and a step of 12{DOES}12; with training: {{accumulate: 4}} beside it, as many rows as ",
         ),
         (
             {"params": {"batch_size": 64, "most": 0}},
