@@ -35,7 +35,7 @@ CONFIG = {
 
 SGD = {"optimizer": "SGD"}
 """Whose steps take half the time."""
-LEARNS = {"learning_rate": 0.01, "batch_size": 32}
+LEARNS = {"learning_rate": 0.03, "batch_size": 50}
 """By which a net learns within three epochs."""
 
 
@@ -78,12 +78,12 @@ def test_a_job_learns_and_tells_its_epochs(make):
     assert all(len(values) == 3 for values in found.history.values())
     assert [(e.epoch, e.epochs) for e in context.of(EpochRecord)] == [(1, 3), (2, 3), (3, 3)]
     assert (found.epochs, found.best_epoch) == (3, 3)
-    assert found.history["learning_rate"] == pytest.approx([0.01] * 3)
+    assert found.history["learning_rate"] == pytest.approx([0.03] * 3)
     assert found.n_parameters == 64 * 16 + 16 + 16 * 4 + 16 * 10 + 10
 
 
 def test_the_numbers_are_those_of_seed_fold_repeat_and_params_alone(make):
-    recipe, short = make(params=SGD), {"dropout": 0.3, "epochs": 1}
+    recipe, short = make(params={**SGD, "epochs": 2}), {"dropout": 0.3, "epochs": 1}
     base = record(recipe, {"dropout": 0.3})
     assert record(recipe, short).history["loss"] == base.history["loss"][:1]
     others = [
@@ -274,7 +274,7 @@ def own(tmp_path):
 
 @pytest.mark.parametrize("name", ["net", pytest.param("compiled", marks=pytest.mark.backend), "unbuilt"])
 def test_own_functions_compiled_or_not(make, own, name):
-    found = record(make(model=own(name), params={"epochs": 10, "learning_rate": 0.01}))
+    found = record(make(model=own(name), params={"epochs": 5, "learning_rate": 0.02}))
     assert found.history["loss"][-1] < 0.9 * found.history["loss"][0]
 
 

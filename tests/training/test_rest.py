@@ -25,7 +25,7 @@ keras = pytest.importorskip("keras")
 from kerasgrid.models.keras_private import layers_within  # noqa: E402
 from kerasgrid.training import rest  # noqa: E402
 
-pytestmark = [pytest.mark.slow(weight=5)]
+pytestmark = [pytest.mark.slow(weight=5), pytest.mark.usefixtures("eager")]
 
 X, Y = load_digits().images[:200, ..., None].astype("float32"), load_digits().target[:200]
 NET = """
@@ -77,7 +77,7 @@ def searched(tmp_path_factory):
             "name": name,
             "data": {"scale": 16, "normalize": {"mean": [0.25], "std": [0.5]}},
             "model": str(folder / "net.py:net"),
-            "params": {"batch_size": 20, "epochs": 3},
+            "params": {"batch_size": 50, "epochs": 3},
             "space": {"units": [4, 8]},
             "search": {"folds": 2, "keep_models": "all"},
             "executor": {"kind": "inline"},
@@ -184,7 +184,9 @@ def test_all_rows_are_fitted_after_a_search_on_some(searched):
     """And what frozen parts give is of their config and weights, whichever layers are trained besides."""
     data = {"train": "digits", "scale": 16, "subset": 128}
     stages = [{"trainable": "head", "epochs": 1}, {"trainable": "last 3", "epochs": 1}]
-    told, path, n = searched("some", stages=stages, given=(), data=data, params={}, space={"units": [4]})
+    told, path, n = searched(
+        "some", stages=stages, given=(), data=data, params={"batch_size": 128}, space={"units": [4]}
+    )
     assert n == 2  # of both stages, since its base is frozen in both
     assert told["trials"][0]["error"] is None
     assert fit(path).cards[0]["data"]["samples"] == 1797
