@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eagerly import eagerly
 from fakes import Collector, Crash, Crashing, prepare_run
 
 from kerasgrid.checks.prepared import Prepared
@@ -50,7 +51,8 @@ class Small:
         return replace(self, recipe=replace(self.recipe, **changes))
 
     def graphs(self, trials: Sequence[Trial]) -> dict[int, Graph]:
-        return Graphs(self.prepared, self.recipe, Inline()).of(trials)
+        with eagerly():  # a probe measures one sample of each model
+            return Graphs(self.prepared, self.recipe, Inline()).of(trials)
 
     def pack(self, jobs: Sequence[Job], width: int | None = None, **changes) -> Pack:
         """Returns jobs as one pack; fails where they have several graphs, or none."""
