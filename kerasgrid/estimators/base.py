@@ -352,11 +352,14 @@ class KerasEstimator(BaseEstimator):
         encoder = net.learnt.encoder
         X = self._array(X) if encoder is None else self._vectors(X, encoder)
         from kerasgrid.training.batches import EVALUATION_BATCH, Batches
+        from kerasgrid.training.scoring import outputs_of_batch
 
         rows, (scaling, prepare) = np.arange(len(X)), net.inputs
         held_out = None if prepare is None else prepare.of_held_out
         with quiet(), Batches(X, rows, rows, EVALUATION_BATCH, scaling, prepare=held_out) as batches:
-            outputs = self.model_.predict(batches, verbose=0)
+            # Keras's predict would trace anew how batches are read.
+            parts = [outputs_of_batch(self.model_, batches[place][0]) for place in range(len(batches))]
+        outputs = np.concatenate([part for [part] in parts])
         if not np.isfinite(outputs).all():
             raise TrialError(
                 "the model's outputs are nan or infinite: its weights overflowed in training, or X is far "

@@ -214,7 +214,7 @@ def test_a_net_that_learns_nothing_is_ended_in_keras_own_fit_too(tmp_path):
             "data": {"train": "digits", "scale": 16, "subset": 400},
             "model": "fc",
             "params": {
-                "batch_size": 10,
+                "batch_size": 20,
                 "epochs": 4,
                 "units": [16],
                 "dropout": 0,
