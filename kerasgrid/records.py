@@ -349,6 +349,7 @@ class Frozen:
         shape: What the rest takes of one sample.
         graph: The rest's.
         stage: In which it is frozen, from 0.
+        is_exact: Whether the rest takes inputs of the net among that, which are kept as they are.
     """
 
     key: str
@@ -358,6 +359,7 @@ class Frozen:
     shape: tuple[int, ...]
     graph: Graph
     stage: int = 0
+    is_exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def n_views(given: Augment | None) -> int:
 def outputs_of(frozen: Frozen, recipe: Recipe, route: Route, data: Dataset) -> Outputs:
     """Returns what a candidate's frozen part gives of all samples, as it is kept or is to be."""
     given, about = route.augment, {}
+    dtype = "float32" if frozen.is_exact else route.training.frozen
     if given is not None:
         about = {
             name: value for name, value in given.model_dump(exclude_unset=True).items() if name != "views"
@@ -52,9 +53,9 @@ def outputs_of(frozen: Frozen, recipe: Recipe, route: Route, data: Dataset) -> O
         "frozen": frozen.key,
         "samples": sample_digests(Path(recipe.data_folder))[0],
         "scaling": [recipe.scale, recipe.normalize],
-        "dtype": route.training.frozen,
+        "dtype": dtype,
         "by": [backend(), versions()["keras"]],
         "views": [views, recipe.seed] if views else [],
         **about,
     }
-    return Outputs(digest(key), len(data), frozen.shape, route.training.frozen, views, recipe.source)
+    return Outputs(digest(key), len(data), frozen.shape, dtype, views, recipe.source)

@@ -81,8 +81,10 @@ def compile_like(model: keras.Model, other: keras.Model) -> None:
     """Compiles a model as another one is, which has not been trained yet, by the same optimizer.
 
     `_user_metrics` of `Trainer._compile_metrics`, which may have been changed since (see `change_metrics`).
+    A loss may be by the output's name, which a model that ends within one of the other's has not.
     """
     settings = {**compile_arguments(other), "jit_compile": other.jit_compile}
+    model.output_names = getattr(other, "output_names", None)
     model.compile(**{**settings, "optimizer": other.optimizer})
     if other._compile_metrics is not None:
         change_metrics(model, lambda _: other._compile_metrics._user_metrics)

@@ -27,7 +27,7 @@ from kerasgrid.jobs.route import DEFAULT_VAL, Route
 from kerasgrid.models.building import build_model
 from kerasgrid.models.foreign import Shown
 from kerasgrid.models.inputs import Form
-from kerasgrid.models.keras_private import has_value
+from kerasgrid.models.keras_private import has_value, layers_within
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference, own_fit
 from kerasgrid.models.weights import looking_up
@@ -43,6 +43,7 @@ from kerasgrid.training.compiling import (
     compile_model,
     mixing_labels,
 )
+from kerasgrid.training.frozen import is_fresh
 from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.learnt import Learnt, kept_folds
 
@@ -210,6 +211,15 @@ class Candidate:
         own = made.untouched(model.weights)
         is_promised = [id(weight) in found.promised for weight in model.weights]
         untouched = [False if is_given else one for one, is_given in zip(own, is_promised, strict=True)]
+        drawn = [
+            weight
+            for weight, is_own in zip(model.weights, untouched, strict=True)
+            if is_own is not False and id(weight) in made.initializers  # else it was there before
+            if _draws(made.initializers[id(weight)])
+        ]
+        for layer in layers_within(model):
+            if layer.built and is_fresh(layer):  # each fold's rows give them values
+                drawn += layer.weights
         route = self.route if shown is None else as_taken(self.route, model, shown.compile_kwargs)
         about = route, self.objective, self.recipe.target, self.form
         compiled = compile_model(model, *about, again=self.build)
@@ -226,11 +236,7 @@ class Candidate:
             is_pretrained=bool(found.files) or False in untouched,
             weights=tuple(found.files),
             untouched={id(weight): is_own for weight, is_own in zip(model.weights, untouched, strict=True)},
-            drawn=frozenset(
-                id(weight)
-                for weight, is_own in zip(model.weights, untouched, strict=True)
-                if is_own is not False and _draws(made.initializers.get(id(weight)))
-            ),
+            drawn=frozenset(map(id, drawn)),
         )
 
     def shown(self) -> Shown | None:
@@ -460,8 +466,6 @@ def _precision(route: Route) -> Iterator[None]:
 
 def _draws(initializer: Any) -> bool:
     """Tells whether an initializer may give each fit another value; so may one that is not known."""
-    if initializer is None:
-        return True
     found = keras.initializers.get(initializer)
     if isinstance(found, _SAME_FOR_ALL):
         return False

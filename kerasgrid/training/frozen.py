@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from kerasgrid.errors import brief
 from kerasgrid.keras_names import is_of_keras
 from kerasgrid.models.freezing import random_rates
 from kerasgrid.models.keras_private import layers_within, run_graph
@@ -37,11 +38,14 @@ class Split:
         part: The frozen part, from the net's inputs to what the rest takes.
         rest: From that to the net's output.
         last: The layer, or the model within, with which the part ends.
+        is_exact: Whether the rest takes inputs of the net as they are, or what is no float, of which fewer
+            bits may make another one, as of a token's number.
     """
 
     part: keras.Model
     rest: keras.Model
     last: str
+    is_exact: bool
 
     @property
     def layers(self) -> list[keras.Layer]:
@@ -68,8 +72,10 @@ def split(model: keras.Model, drawn: Collection[int] = ()) -> Split:
         raise WholeError("")
     try:
         return _Cut(frozenset(drawn)).of(model)
-    except ValueError as error:  # of layers of one name in several models within
-        raise WholeError(f"Keras cannot cut it: {error}") from error
+    except WholeError:
+        raise
+    except Exception as error:  # of layers of one name in several models within, or of the user's own
+        raise WholeError(f"Keras cannot cut it: {brief(error)}") from error
 
 
 def _is_frozen(layer: keras.Layer) -> bool:
@@ -88,6 +94,7 @@ class _Cut:
     def __init__(self, drawn: frozenset[int]) -> None:
         self._drawn = drawn
         self._fixed: dict[int, Any] = {}  # symbols that no training changes
+        self._bare: set[int] = set()  # those of them that some input comes to past all weights
         self._taken: dict[int, Any] = {}  # those of them that what is trained takes
         self._calls: list[Any] = []  # what each call gave that is fixed; `_WITHIN`, or None
         self._reasons: list[str] = []
@@ -96,6 +103,7 @@ class _Cut:
     def of(self, model: keras.Model) -> Split:
         inputs = [keras.Input(own.shape[1:], dtype=own.dtype, name=own.name) for own in model.inputs]
         self._fixed = {id(symbol): symbol for symbol in inputs}
+        self._bare = {*self._fixed}
         outputs = keras.tree.flatten(run_graph(model, inputs, self._find))
         if any(id(output) in self._fixed for output in outputs):
             raise WholeError("nothing is trained of what it gives")
@@ -114,9 +122,11 @@ class _Cut:
         self._swapped = dict(zip(self._taken, given, strict=True))
         self._left = iter(self._calls)
         rest = run_graph(model, [self._of_rest(symbol) for symbol in inputs], self._call_rest)
-        return Split(
-            part, keras.Model(given[0] if len(given) == 1 else given, rest, name=model.name), self._last
+        is_exact = any(
+            id(symbol) in self._bare or "float" not in symbol.dtype for symbol in self._taken.values()
         )
+        rest = keras.Model(given[0] if len(given) == 1 else given, rest, name=model.name)
+        return Split(part, rest, self._last, is_exact)
 
     def _find(self, operation: Any, args: tuple, kwargs: dict) -> Any:
         symbols = [one for one in keras.tree.flatten((args, kwargs)) if isinstance(one, keras.KerasTensor)]
@@ -125,6 +135,8 @@ class _Cut:
             if reason is None:
                 found = operation(*args, **kwargs)
                 self._fixed.update((id(symbol), symbol) for symbol in keras.tree.flatten(found))
+                if not getattr(operation, "weights", ()) and any(id(one) in self._bare for one in symbols):
+                    self._bare.update(map(id, keras.tree.flatten(found)))
                 self._calls.append(found)
                 if _has_name(operation):
                     self._last = operation.name

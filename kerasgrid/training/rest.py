@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import keras
@@ -19,13 +20,14 @@ import numpy as np
 
 from kerasgrid.config.stages import Stage
 from kerasgrid.data.outputs import BLOCK, NoRoomError, Outputs
-from kerasgrid.errors import TrialError
+from kerasgrid.errors import TrialError, brief
 from kerasgrid.io import digest
 from kerasgrid.jobs.frozen import outputs_of, why_not_kept
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import OutputsRecord, OutputsTask
 from kerasgrid.models.freezing import chosen_layers, train_only
 from kerasgrid.models.keras_private import compile_like, layers_within
+from kerasgrid.models.references import ModelReference
 from kerasgrid.records import WHOLE, Context, Fold, Frozen, Graph, Input, Inputs, NoteRecord
 from kerasgrid.seeds import graph_seed, view_key
 from kerasgrid.training.batches import Batches
@@ -66,7 +68,7 @@ class Rest:
 
     @classmethod
     def of(cls, candidate: Candidate, compiled: Compiled) -> Rest:
-        """Cuts a candidate's net.
+        """Cuts a candidate's net, before weights that its function draws.
 
         Args:
             candidate: The candidate.
@@ -75,6 +77,13 @@ class Rest:
         Raises:
             WholeError: It is not cut; the message says why, and is empty where nothing is frozen.
         """
+        rest = cls._of(candidate, compiled)
+        if redrawn := rest._redrawn(compiled):
+            rest = cls._of(candidate, replace(compiled, drawn=compiled.drawn | redrawn))
+        return rest
+
+    @classmethod
+    def _of(cls, candidate: Candidate, compiled: Compiled) -> Rest:
         if compiled.callbacks:
             raise WholeError("the callbacks of its function may look at all of it")
         cut = split(compiled.model, compiled.drawn)
@@ -84,6 +93,29 @@ class Rest:
         known = [compiled.untouched.get(id(weight)) for weight in cut.rest.weights]
         own = replace(compiled, model=cut.rest, whole=compiled.model, sets_weights=not all(known))
         return cls(candidate, cut, own)
+
+    def _redrawn(self, compiled: Compiled) -> frozenset[int]:
+        """Returns the ids of the part's weights that are others when the model function builds them again.
+
+        It is not asked to where what the part gives is kept already: another build had these weights then.
+        """
+        given = {
+            id(weight) for weight in self.split.part.weights if compiled.untouched.get(id(weight)) is False
+        }
+        recipe = self.whole.recipe
+        about = recipe, self.whole.route, self.whole.data
+        is_built_in = isinstance(recipe.model, ModelReference) and recipe.model.kind == "built_in"
+        if not given or is_built_in or why_not_kept(*about) is not None:
+            return frozenset()
+        if outputs_of(self.frozen, *about).folder.is_dir():
+            return frozenset()
+        with seeded(graph_seed(recipe.seed + 1), with_backend=False):
+            again = self.whole.build().weights
+        return frozenset(
+            id(own)
+            for own, other in zip_longest(compiled.model.weights, again)
+            if id(own) in given and not _are_equal(own, other)
+        )
 
     def about(self, place: int, graph: Callable[[Candidate, Compiled], Graph]) -> Frozen:
         """Returns what is told of the frozen part of a stage, from 0; `graph` gives the graph of the rest."""
@@ -97,15 +129,30 @@ class Rest:
 
     @cached_property
     def frozen(self) -> Frozen:
-        """The frozen part, with no graph of the rest."""
+        """The frozen part, with no graph of the rest.
+
+        Raises:
+            WholeError: A layer's config cannot be told, as with an initializer that has none.
+        """
         part = self.split.part
         hasher = hashlib.sha256()
         for weight in part.weights:
             hasher.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).view(np.uint8).data)
+        try:
+            key = digest([_without_flags(unnamed(part)), hasher.hexdigest()])
+        except Exception as error:  # whatever a config of the user's own cannot do
+            raise WholeError(f"its config cannot be told: {brief(error)}") from error
         shapes = [tuple(symbol.shape[1:]) for symbol in self.split.rest.inputs]
         shape = shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
-        key = digest([_without_flags(unnamed(part)), hasher.hexdigest()])
-        return Frozen(key, self.split.last, len(self.split.layers), part.count_params(), shape, Graph(None))
+        return Frozen(
+            key,
+            self.split.last,
+            len(self.split.layers),
+            part.count_params(),
+            shape,
+            Graph(None),
+            is_exact=self.split.is_exact,
+        )
 
     @cached_property
     def outputs(self) -> Outputs:
@@ -242,6 +289,10 @@ def at_stage(compiled: Compiled, stages: Sequence[Stage], place: int) -> Compile
     changed = {id(weight) for layer in layers for weight in layer.weights}
     train_only(compiled.model, stages[place].trainable)
     return replace(compiled, drawn=compiled.drawn | changed)
+
+
+def _are_equal(weight: keras.Variable, other: keras.Variable | None) -> bool:
+    return other is not None and np.array_equal(*map(keras.ops.convert_to_numpy, (weight, other)))
 
 
 def _without_flags(config: Any) -> Any:

@@ -97,6 +97,15 @@ def test_outputs_are_of_all_that_changes_them_and_of_nothing_else(monkeypatch):
     assert len({*same, *others}) == 1 + len(others)
 
 
+@pytest.mark.parametrize(("is_exact", "dtype"), [(False, "float16"), (True, "float32")])
+def test_inputs_of_the_net_are_not_kept_in_fewer_bits(monkeypatch, is_exact, dtype):
+    monkeypatch.setattr(module, "sample_digests", lambda folder: ("0",))
+    part = replace(PART, is_exact=is_exact)
+    outputs = outputs_of(part, RECIPE, route(frozen="float16"), DATA)
+    assert outputs.dtype == dtype
+    assert (outputs.key == outputs_of(part, RECIPE, route(), DATA).key) == is_exact
+
+
 def test_views_are_rows_of_their_own(monkeypatch):
     monkeypatch.setattr(module, "sample_digests", lambda folder: ("0",))
     outputs = outputs_of(PART, RECIPE, route(VIEWS), DATA)

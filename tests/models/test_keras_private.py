@@ -285,6 +285,16 @@ def test_the_rest_of_a_net_is_compiled_as_the_whole():
         assert {*rest.evaluate(*given, verbose=0, return_dict=True)} == {"loss", "binary_accuracy"}
 
 
+def test_a_loss_by_the_name_of_an_output_is_that_of_a_rest_which_ends_otherwise():
+    image, other = keras.Input((4,)), keras.Input((4,))
+    model = keras.Model(image, layers.Activation("linear", name="whole")(net()(image)))
+    model.compile("sgd", {"whole": "categorical_crossentropy"}, metrics={"whole": ["accuracy"]})
+    rest = keras.Model(other, net()(other))
+    private.compile_like(rest, model)
+    given = np.ones((2, 4), "float32"), np.eye(3, dtype="float32")[:2]
+    assert {*rest.evaluate(*given, verbose=0, return_dict=True)} == {"loss", "accuracy"}
+
+
 def test_batch_renormalization_is_told():
     with needed("packs train batch renormalization as if it were none: BatchNormalization.renorm"):
         assert not private.renormalizes(layers.BatchNormalization())

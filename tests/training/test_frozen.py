@@ -110,6 +110,29 @@ def test_it_ends_where_something_is_trained_or_draws(make, last, shapes):
     assert not cut.part.trainable_weights
 
 
+def of_tokens(are_taken):
+    """Returns a net of tokens' numbers, of which an embedding that is trained takes what others come to."""
+    ids = keras.Input((4,))
+    own = layers.Embedding(9000, 2, name="own")(layers.Reshape((2, 2))(ids))
+    known = layers.Embedding(9000, 2, trainable=False)(ids)
+    x = [layers.Flatten()(known), layers.Flatten()(own)]
+    return keras.Model(ids, layers.Dense(3)(layers.concatenate(x if are_taken else x[:1])))
+
+
+@pytest.mark.parametrize(
+    ("make", "is_exact"),
+    [
+        (over_the_cut, False),
+        (of_two_inputs, True),
+        (lambda: of_tokens(False), False),
+        (lambda: of_tokens(True), True),
+    ],
+    ids=["over the cut", "two inputs", "embedded", "tokens beside that"],
+)
+def test_inputs_that_merely_pass_it_are_kept_as_they_are(make, is_exact):
+    assert split(make()).is_exact == is_exact
+
+
 class Own(layers.Layer):
     """A layer of the user's own, of which is not known what it does."""
 

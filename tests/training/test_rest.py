@@ -11,11 +11,12 @@ import time
 
 import numpy as np
 import pytest
-from fakes import without_times
+from fakes import Collector, prepare_run, without_times
 from sklearn.datasets import load_digits
 
 import kerasgrid as kg
 from kerasgrid.data import outputs as of_data
+from kerasgrid.data.in_memory import Given
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.errors import TrialError
 from kerasgrid.run.paths import RunPaths
@@ -23,7 +24,11 @@ from kerasgrid.run.paths import RunPaths
 keras = pytest.importorskip("keras")
 
 from kerasgrid.models.keras_private import layers_within  # noqa: E402
+from kerasgrid.records import ProbeRecord  # noqa: E402
 from kerasgrid.training import rest  # noqa: E402
+from kerasgrid.training.candidate import Candidate  # noqa: E402
+from kerasgrid.training.frozen import WholeError  # noqa: E402
+from kerasgrid.training.probe import probe  # noqa: E402
 
 pytestmark = [pytest.mark.slow(weight=5), pytest.mark.usefixtures("eager")]
 
@@ -59,6 +64,74 @@ def slowly(self, place):
 rest.Rest._block = slowly
 test_rest.kg.search(json.loads(sys.argv[1]), test_rest.X, test_rest.Y, results=sys.argv[2])
 """
+
+
+layers = keras.layers
+
+
+class Own:
+    """A regularizer without a config."""
+
+    def __call__(self, weight):
+        return keras.ops.sum(weight)
+
+
+def conv(**given):
+    return layers.Conv2D(2, 3, trainable=False, name="conv", **given)
+
+
+def net_on(*parts):
+    outer = [layers.Flatten(name="flat"), layers.Dense(10, activation="softmax")]
+    return keras.Sequential([keras.Input(X.shape[1:]), *parts, *outer])
+
+
+def drawn_by_numpy(input_shape, n_classes):
+    model = net_on(conv(kernel_initializer="ones"), layers.Conv2D(2, 3, trainable=False, name="other"))
+    numbers = np.random.default_rng(3)
+    model.get_layer("conv").set_weights([numbers.normal(size=w.shape) for w in model.layers[0].get_weights()])
+    other = model.get_layer("other")
+    other.set_weights([np.random.normal(size=weight.shape) for weight in other.get_weights()])
+    return model
+
+
+LOADED = keras.Sequential([keras.Input(X.shape[1:]), conv()], name="loaded")
+
+
+@pytest.mark.parametrize(
+    ("build", "last", "reason"),
+    [
+        (drawn_by_numpy, "conv", None),
+        (lambda input_shape, n_classes: net_on(LOADED), "flat", None),
+        (
+            lambda input_shape, n_classes: net_on(conv(kernel_initializer="ones", kernel_regularizer=Own())),
+            None,
+            "its config cannot be told: TypeError: Cannot serialize",
+        ),
+        (lambda input_shape, n_classes: net_on(conv()), None, "the weights of the layer conv are drawn anew"),
+    ],
+    ids=["drawn by numpy", "of the module", "without a config", "drawn"],
+)
+def test_what_is_told_of_a_net_before_it_is_trained(tmp_path, build, last, reason):
+    _, recipe = prepare_run({"name": "told", "model": build, "params": {}}, tmp_path, given=Given(X, Y))
+    context = Collector()
+    probe(recipe, {}, context)
+    [found] = context.of(ProbeRecord)
+    assert found.error is None
+    assert [part.last for part in found.frozen] == ([last] if last else [])
+    assert (found.why_whole or "").startswith(reason or "")
+    assert bool(found.why_whole) == bool(reason)
+
+
+def test_what_each_fold_has_learnt_is_no_part_of_it_once_it_is_learnt_either(tmp_path):
+    def build(input_shape, n_classes):
+        return net_on(layers.Normalization(name="norm"), conv(kernel_initializer="ones"))
+
+    _, recipe = prepare_run({"name": "learnt", "model": build, "params": {}}, tmp_path, given=Given(X, Y))
+    candidate = Candidate.of(recipe, {})
+    compiled = candidate.compile()
+    compiled.model.get_layer("norm").adapt(X)
+    with pytest.raises(WholeError, match="the weights of the layer norm are drawn anew"):
+        rest.Rest.of(candidate, compiled)
 
 
 @pytest.fixture(scope="module")
