@@ -26,7 +26,14 @@ _DRAWING = frozenset(
     """.split()  # noqa: SIM905
 )
 """Layers that may draw, as far as `random_rates` says how much."""
-_TAKEN = PER_SAMPLE | _DRAWING | {"BatchNormalization", "Normalization", "LayerScale"}
+_OTHERS = frozenset(
+    """
+    BatchNormalization Normalization CenterCrop Attention AdditiveAttention TimeDistributed Bidirectional
+    SimpleRNN GRU LSTM SimpleRNNCell GRUCell LSTMCell
+    """.split()  # noqa: SIM905
+)
+"""Layers that no pack takes: what they give of a sample is of it alone, as far as they are frozen."""
+_TAKEN = PER_SAMPLE | _DRAWING | _OTHERS
 """Layers that may be part of it."""
 
 
@@ -196,6 +203,8 @@ def _why_layer_not_fixed(layer: keras.Layer, drawn: frozenset[int]) -> str | Non
         return f"the layer {name} has an activation of your own, which may draw something or mix samples"
     if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
         return f"the layer {name} keeps statistics of what is trained on"
+    if getattr(layer, "stateful", False):
+        return f"the layer {name} keeps its state from batch to batch"
     if is_fresh(layer):
         return f"the layer {name} learns mean and variance of each fold's training rows"
     if random_rates(layer):

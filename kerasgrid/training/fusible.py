@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasgrid.errors import KerasgridError
 from kerasgrid.keras_names import LOSSES, find_loss, is_of_keras
@@ -39,12 +42,19 @@ applications."""
 
 _ELEMENT_BY_ELEMENT = frozenset(
     """
-    Absolute Add Cast Divide Elu Equal Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log1p
-    LogSigmoid Maximum Minimum Multiply Negative OnesLike Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign
-    Sqrt Square Subtract Tanh
+    Absolute Add Cast Clip Divide Elu Equal Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log
+    Log1p LogSigmoid Maximum Minimum Multiply Negative OnesLike Power Relu Relu6 Selu Sigmoid Silu Softplus
+    Softsign Sqrt Square Subtract Tanh TrueDivide
     """.split()  # noqa: SIM905
 )
 """Operations of keras.ops that treat each number by itself, as in `x + shortcut`."""
+
+_OVER_AXES = frozenset(
+    """
+    Amax Amin Concatenate ExpandDims LogSoftmax Logsumexp Max Mean Min Prod Softmax Squeeze Stack Std Sum Var
+    """.split()  # noqa: SIM905
+)
+"""Operations of keras.ops that take the numbers of some axes together, or have them."""
 
 OPTIMIZER_NUMBERS = {
     "SGD": ("momentum", "weight_decay"),
@@ -106,7 +116,29 @@ def keeps_samples_apart(operation: Any) -> bool:
     if kind.__name__ == "GetItem":  # `x[:, 3]`, of all samples
         keys = [key for _, key in arguments_of_calls(operation)]
         return all(isinstance(key, tuple | list) and key and key[0] == slice(None) for key in keys)
-    return kind.__name__ in _ELEMENT_BY_ELEMENT
+    if kind.__name__ == "Transpose":
+        return bool(operation.axes) and operation.axes[0] == 0
+    if kind.__name__ == "Reshape":
+        [symbol], (first, *others) = inputs_of_calls(operation)[0], operation.newshape
+        size = _size(others)
+        return first in (-1, None) and size is not None and size == _size(symbol.shape[1:])
+    if kind.__name__ in _OVER_AXES:
+        axes = keras.tree.flatten([operation.axis])
+        return None not in axes and not any(_is_of_samples(axis, operation) for axis in axes)
+    return kind.__name__ in _ELEMENT_BY_ELEMENT and _are_of_one_rank(operation)
+
+
+def _size(shape: Sequence[int | None]) -> int | None:
+    """Returns how many numbers are of such a shape; None where it does not say."""
+    return None if None in shape or -1 in shape else math.prod(shape)
+
+
+def _are_of_one_rank(operation: Any) -> bool:
+    """Tells whether all that is calculated with has its samples on one axis, which a lower rank has not."""
+    symbols = [len(symbol.shape) for call in inputs_of_calls(operation) for symbol in call]
+    given = [one for call in arguments_of_calls(operation) for one in call]
+    others = [np.ndim(one) for one in given if not isinstance(one, keras.KerasTensor)]
+    return max([*symbols, *others]) == min(symbols)
 
 
 def mixes_samples(layer: keras.layers.Layer) -> bool:

@@ -151,7 +151,7 @@ def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
         if candidate.whole is not None:  # nor the rest
             return
         with suppress(WholeError):
-            rest = Rest.at_stage(candidate, compiled)
+            rest = Rest.at_stage(candidate, compiled, builds_again=False)
             initialize(*rest.blank, seed)
         return
     for variable, value in zip(compiled.model.weights, weights, strict=True):

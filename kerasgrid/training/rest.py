@@ -60,25 +60,29 @@ class Rest:
     compiled: Compiled
 
     @classmethod
-    def at_stage(cls, candidate: Candidate, compiled: Compiled, place: int = 0) -> Rest:
+    def at_stage(
+        cls, candidate: Candidate, compiled: Compiled, place: int = 0, *, builds_again: bool = True
+    ) -> Rest:
         """Cuts a candidate's net as it is trained in a stage, from 0, where it is in stages; as `of`."""
         if stages := candidate.route.stages:
             compiled = at_stage(compiled, stages, place)
-        return cls.of(candidate, compiled)
+        return cls.of(candidate, compiled, builds_again=builds_again)
 
     @classmethod
-    def of(cls, candidate: Candidate, compiled: Compiled) -> Rest:
-        """Cuts a candidate's net, before weights that its function draws.
+    def of(cls, candidate: Candidate, compiled: Compiled, *, builds_again: bool = True) -> Rest:
+        """Cuts a candidate's net.
 
         Args:
             candidate: The candidate.
             compiled: Its model, which has not been trained.
+            builds_again: Whether the net is built again where its function gives weights values, to know
+                which of them it draws: these are none of the frozen part then.
 
         Raises:
             WholeError: It is not cut; the message says why, and is empty where nothing is frozen.
         """
         rest = cls._of(candidate, compiled)
-        if redrawn := rest._redrawn(compiled):
+        if builds_again and (redrawn := rest._redrawn(compiled)):
             rest = cls._of(candidate, replace(compiled, drawn=compiled.drawn | redrawn))
         return rest
 

@@ -51,6 +51,19 @@ def twice():
     return keras.Model(image, layers.Dense(3)(layers.Flatten()(shared(x))))
 
 
+def in_rows(*parts):
+    """Returns a chain whose parts are given the rows of an image one after the other."""
+    return chain(layers.Reshape((8, 24)), *map(frozen, parts))
+
+
+def of_operations():
+    ops, image = keras.ops, keras.Input(SHAPE)
+    x = ops.transpose(ops.reshape(conv(padding="same")(image), (-1, 16, 8)), (0, 2, 1))
+    x = ops.concatenate([x, ops.softmax(x, axis=-2) / ops.mean(x, axis=-1, keepdims=True)], axis=1)
+    x = ops.max(ops.squeeze(ops.expand_dims(ops.stack([x, x * 2], axis=1), 1), 1), axis=(1, 2))
+    return keras.Model(image, layers.Dense(3)(layers.Flatten(name="flat")(x)))
+
+
 def of_two_inputs():
     image, facts = keras.Input(SHAPE, name="image"), keras.Input((4,), name="facts")
     x = layers.concatenate([layers.Flatten()(conv()(image)), layers.Dense(2)(facts)])
@@ -75,6 +88,11 @@ def frozen(layer):
         (over_the_cut, "re_lu", [(6, 6, 2), (6, 6, 2)]),
         (twice, "conv", [(8, 8, 3)]),
         (of_two_inputs, "flatten", [(4,), (72,)]),
+        (lambda: in_rows(layers.LSTM(2, return_sequences=True), layers.GRU(3)), "flat", [(3,)]),
+        (lambda: in_rows(layers.Bidirectional(layers.SimpleRNN(2))), "flat", [(4,)]),
+        (lambda: in_rows(layers.TimeDistributed(layers.Dense(2))), "flat", [(16,)]),
+        (lambda: chain(layers.CenterCrop(6, 6), conv()), "flat", [(32,)]),
+        (of_operations, "flat", [(16,)]),
         (lambda: backbone(SHAPE, 3, backbone="repvgg", trainable=False, dropout=0.5), None, [(128,)]),
         (lambda: backbone(SHAPE, 3, backbone="vit", trainable=False), None, [(64,)]),
     ],
@@ -89,6 +107,11 @@ def frozen(layer):
         "over the cut",
         "twice",
         "two inputs",
+        "recurrent",
+        "both ways",
+        "at each time",
+        "cropped",
+        "operations",
         "repvgg",
         "vit",
     ],
@@ -181,6 +204,19 @@ OWN = "has an activation of your own, which may draw something or mix samples"
             lambda: chain(layers.UnitNormalization(axis=-4, name="axis"), conv()),
             "the layer axis (UnitNormalization) may draw",
         ),
+        (lambda: in_rows(layers.LSTM(2, dropout=0.5)), "the layer lstm_cell (LSTMCell) draws in training"),
+        (
+            lambda: in_rows(layers.GRU(2, recurrent_activation=lambda x: x)),
+            f"the layer gru_cell {OWN}",
+        ),
+        (
+            lambda: in_rows(layers.TimeDistributed(layers.Dense(2, activation=lambda x: x, name="own"))),
+            f"the layer own {OWN}",
+        ),
+        (
+            lambda: in_rows(layers.TimeDistributed(layers.Softmax(axis=-2, name="axis")), layers.Dense(2)),
+            "the layer axis (Softmax) may draw",
+        ),
     ],
     ids=[
         "trained",
@@ -197,6 +233,10 @@ OWN = "has an activation of your own, which may draw something or mix samples"
         "own layer as activation",
         "over samples",
         "over samples, from the end",
+        "recurrent, dropping",
+        "recurrent, own activation",
+        "own activation at each time",
+        "over samples at each time",
     ],
 )
 def test_a_net_that_does_not_begin_with_one_is_whole_and_says_why(make, message):

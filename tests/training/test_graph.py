@@ -15,6 +15,7 @@ import pytest
 from fakes import classes_of
 from keras import layers
 
+from kerasgrid.models.keras_private import call_of
 from kerasgrid.models.mlp import mlp
 from kerasgrid.models.references import BUILT_IN
 from kerasgrid.records import Target
@@ -23,8 +24,10 @@ from kerasgrid.training.candidate import recorded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.fusible import (
     _ELEMENT_BY_ELEMENT,
+    _OVER_AXES,
     PER_SAMPLE,
     UnfusibleError,
+    keeps_samples_apart,
     mixes_samples,
 )
 from kerasgrid.training.graph import initial_weights, lift
@@ -297,6 +300,32 @@ def test_products_that_keep_the_axis_of_samples():
     assert mixing == [False, False, True, True]
 
 
+@pytest.mark.parametrize(
+    ("apply", "is_apart"),
+    [
+        (lambda x: keras.ops.mean(x, axis=(1, 2)), True),
+        (lambda x: keras.ops.mean(x), False),
+        (lambda x: keras.ops.max(x, axis=-3), False),
+        (lambda x: keras.ops.expand_dims(x, -1), True),
+        (lambda x: keras.ops.expand_dims(x, 0), False),
+        (lambda x: keras.ops.squeeze(x), False),
+        (lambda x: keras.ops.concatenate([x, x], axis=0), False),
+        (lambda x: keras.ops.transpose(x, (0, 2, 1)), True),
+        (lambda x: keras.ops.transpose(x, (1, 0, 2)), False),
+        (lambda x: keras.ops.transpose(x), False),
+        (lambda x: keras.ops.reshape(x, (-1, 8, 4)), True),
+        (lambda x: keras.ops.reshape(x, (-1, 16)), False),
+        (lambda x: keras.ops.reshape(x, (2, -1, 16)), False),
+        (lambda x: x[:, :1] * x, True),
+        (lambda x: x[:, 0] * x, False),
+        (lambda x: x[:, 0, 0] * np.ones((2, 1), "float32"), False),
+    ],
+)
+def test_operations_that_keep_samples_apart(apply, is_apart):
+    operation, *_ = call_of(apply(keras.Input((4, 8))))
+    assert keeps_samples_apart(operation) == is_apart
+
+
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_no_program_can_train_is_refused_with_the_reason(what):
     make, reason = REFUSED[what]
@@ -342,11 +371,18 @@ def every_layer(inputs):
 
 def every_operation(inputs):
     """Yields what each operation that a program knows makes of pixels."""
+    two = {"Add", "Divide", "Equal", "Maximum", "Minimum", "Multiply", "Power", "Subtract", "TrueDivide"}
+    others = {"Cast": ["bfloat16"], "Clip": [0.0, 1.0], **{name: [inputs] for name in two}}
     for name in sorted(_ELEMENT_BY_ELEMENT):
-        operation = getattr(keras.ops, re.sub("(?<!^)(?=[A-Z])", "_", name).lower())
-        two = {"Add", "Divide", "Equal", "Maximum", "Minimum", "Multiply", "Power", "Subtract"}
-        other = ("bfloat16",) if name == "Cast" else (inputs,) if name in two else ()
-        yield keras.ops.cast(operation(inputs, *other), "float32")
+        yield keras.ops.cast(operation_of(name)(inputs, *others.get(name, ())), "float32")
+    for name in sorted(_OVER_AXES):
+        given = [inputs, inputs] if name in {"Concatenate", "Stack"} else inputs
+        yield operation_of(name)(given, axis=3 if name == "Squeeze" else 1)
+    yield keras.ops.transpose(keras.ops.reshape(inputs, (-1, 16, 4)), (0, 2, 1))
+
+
+def operation_of(name):
+    return getattr(keras.ops, re.sub("(?<!^)(?=[A-Z])", "_", name).lower())
 
 
 @pytest.mark.backend
