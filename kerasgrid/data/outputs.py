@@ -37,8 +37,8 @@ _SHARE = 16
 """Blocks that a process takes at once."""
 _WAIT_S = 0.2
 
-_checked: dict[Path, set[int]] = {}
-"""Blocks that this process has found whole, by their file."""
+_checked: dict[Path, dict[int, int]] = {}
+"""Checksums of blocks that this process has found whole, by their file; one begun anew by others has none."""
 
 
 class NoRoomError(Exception):
@@ -118,10 +118,10 @@ class Outputs:
             sums, array = self._sums(), self.read()
         except ARRAY_DAMAGE:
             return list(range(self.n_blocks))
-        known = _checked.setdefault(self.folder / _ARRAY, set())
-        left = (place for place in range(self.n_blocks) if place not in known)
-        known.update(place for place in left if sums[place] and sums[place] == self._sum(array, place))
-        return [place for place in range(self.n_blocks) if place not in known]
+        known = _checked.setdefault(self.folder / _ARRAY, {})
+        left = {place: total for place, total in enumerate(sums.tolist()) if known.get(place) != total}
+        known.update((at, total) for at, total in left.items() if total and total == self._sum(array, at))
+        return [place for place, total in left.items() if known.get(place) != total]
 
     @property
     def n_left(self) -> int:
@@ -158,7 +158,6 @@ class Outputs:
             self._sums()
             self.read()
             return
-        _checked.pop(self.folder / _ARRAY, None)
         with storage_errors(self.folder):
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             remove(self.folder)
@@ -198,7 +197,7 @@ class Outputs:
             _put(self.folder / _ARRAY, len(self._header) + place * self._row_bytes, parts)
             n_before = (self.folder / _SUMS).stat().st_size - 4 * (self.n_blocks - first)
             _put(self.folder / _SUMS, n_before, [sums.view(np.uint8)])
-        _checked.setdefault(self.folder / _ARRAY, set()).update(range(first, first + len(blocks)))
+        _checked.setdefault(self.folder / _ARRAY, {}).update(enumerate(sums.tolist(), first))
 
     def shares(self) -> list[list[int]]:
         """Returns the blocks that are missing, in shares that a process takes at once."""

@@ -130,7 +130,8 @@ def keeps_samples_apart(operation: Any) -> bool:
 
 def _size(shape: Sequence[int | None]) -> int | None:
     """Returns how many numbers are of such a shape; None where it does not say."""
-    return None if None in shape or -1 in shape else math.prod(shape)
+    known = [size for size in shape if size is not None and size >= 0]
+    return math.prod(known) if len(known) == len(shape) else None
 
 
 def _are_of_one_rank(operation: Any) -> bool:

@@ -111,7 +111,8 @@ class Rest:
         is_built_in = isinstance(recipe.model, ModelReference) and recipe.model.kind == "built_in"
         if not given or is_built_in or why_not_kept(*about) is not None:
             return frozenset()
-        if outputs_of(self.frozen, *about).folder.is_dir():
+        outputs = outputs_of(self.frozen, *about)
+        if outputs.folder.is_dir() or outputs.why_no_room() is not None:
             return frozenset()
         with seeded(graph_seed(recipe.seed + 1), with_backend=False):
             again = self.whole.build().weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
 
 import numpy as np
@@ -72,6 +73,17 @@ def test_a_damaged_block_is_missing_and_others_are_not(outputs):
     path.write_bytes(bytes_)
     forget()
     assert outputs.missing() == [3]
+
+
+def test_blocks_of_a_folder_that_another_process_has_begun_anew_are_missing(outputs, monkeypatch):
+    outputs.begin()
+    outputs.write(0, blocks(outputs, range(6)))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_checked", {})  # of the other process
+        shutil.rmtree(outputs.folder)
+        outputs.begin()
+        outputs.write(2, blocks(outputs, [2]))
+    assert outputs.missing() == [0, 1, 3, 4, 5]
 
 
 @pytest.mark.parametrize("name", ["outputs.npy", "sums.npy"])
