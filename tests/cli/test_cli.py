@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -36,6 +37,7 @@ space: {learning_rate: [0.001]}
 search: {holdout: 0.5}
 executor: {kind: inline}
 """
+TESTS = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-c", "from kerasgrid.cli import main; main()"]
 
 
@@ -177,9 +179,27 @@ def test_the_cache_is_listed_and_cleared(monkeypatch, capsys, tmp_path):
     assert [part["name"] for part in json.loads(capsys.readouterr().out)["removed"]] == ["def.json"]
 
 
+FAKED = """if True:
+    from fakes import fake_probes, load_nothing, paced_train_pack
+    from kerasgrid.cli import main
+    from kerasgrid.driver import search
+    from kerasgrid.planning import packing, workers
+    search.train_pack, packing.run_probes, workers.load = paced_train_pack, fake_probes, load_nothing
+    main()
+"""
+"""A command line whose workers train nothing and import no Keras."""
+
+
 @pytest.mark.slow
-def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, capsys):
-    """Signals come to processes; what comes before and after is asked in this one."""
+def test_a_terminal_that_is_closed_interrupts_a_search(folder, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-c", FAKED, "search", "grid.yaml", "--set", "params.epochs=400"]
+    assert_interrupts(close_terminal, folder, command)
+
+
+@pytest.mark.slow
+def test_check_search_interrupted_again_and_plot(folder, monkeypatch, capsys):
+    """Ctrl-C comes to processes; what comes before and after is asked in this one."""
     monkeypatch.chdir(folder)
 
     def told(*arguments, code=0):
@@ -200,8 +220,7 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
     assert "time       not measured yet" in checked
     assert not (folder / "results").exists()
 
-    for interrupt in (press_ctrl_c, close_terminal):
-        assert_interrupts(interrupt, folder, "search", "grid.yaml")
+    assert_interrupts(press_ctrl_c, folder, [*COMMAND, "search", "grid.yaml"])
     done = told("search", "grid.yaml", *inline).out
     assert not list((folder / "results" / "grid" / "checkpoints").iterdir())
     assert "2/2 trials, 4/4 fits" in done
@@ -240,12 +259,12 @@ def close_terminal(process, terminal):
     os.close(terminal)
 
 
-def assert_interrupts(interrupt, folder, *arguments):
+def assert_interrupts(interrupt, folder, command):
     """Interrupts a search at a terminal when the first of its workers has begun to train: one epoch ends."""
     before_s = time.time()
     terminal, theirs = os.openpty()
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        command,
         cwd=folder,
         stdin=theirs,
         stdout=theirs,

@@ -37,7 +37,7 @@ params: {batch_size: 32, epochs: 1, units: [16]}
 space: {learning_rate: [0.001, 0.01]}
 search: {folds: 2}
 autokeras: {max_trials: 2, time: 10min}
-executor: {workers: 1}
+executor: {kind: inline}
 """
 
 
@@ -216,7 +216,7 @@ def test_a_search_that_grows_is_followed_by_the_same_autokeras(fake_trainer, tmp
 def test_the_command_begins_its_half_anew(fake_trainer, tmp_path, monkeypatch, capsys):
     ask_in_this_process(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "grid.yaml").write_text(GRID.replace("workers: 1", "kind: inline"))
+    (tmp_path / "grid.yaml").write_text(GRID)
     for flags in ([], ["--epochs", "3", "--fresh"]):
         assert run(monkeypatch, "compare", "grid.yaml", "--max-trials", "1", *flags) == 0
     assert "The old run is now results/digits-autokeras.1" in capsys.readouterr().out
@@ -254,10 +254,10 @@ def test_autokeras_is_not_compared_with_itself(tmp_path):
 
 
 def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys):
-    """AutoKeras is asked in a process of its own, and a worker trains its models; others read them."""
+    """AutoKeras is asked in a process of its own; its models are trained, and others read them."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "grid.yaml").write_text(GRID)
-    assert run(monkeypatch, "search", "grid.yaml", "--set", "executor={kind: inline}") == 0
+    assert run(monkeypatch, "search", "grid.yaml") == 0
     assert run(monkeypatch, "compare", "grid.yaml") == 0
     said = capsys.readouterr().out
     ask_in_this_process(monkeypatch)
