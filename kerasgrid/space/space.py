@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -101,7 +103,12 @@ class Space(Sequence[Params]):
         As with scikit-learn's ParameterGrid, those that two grids of a union have in common count twice; an
         engine tries them once.
         """
-        return sum(map(_size, self.grids))
+        return self._ends[-1] if self.grids else 0
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """How many candidates the grids up to each have."""
+        return [*itertools.accumulate(math.prod(map(len, grid.values())) for grid in self.grids)]
 
     def __bool__(self) -> bool:
         return True  # also of a space that `len()` cannot tell
@@ -115,14 +122,12 @@ class Space(Sequence[Params]):
         if not -size <= index < size:
             raise IndexError(f"the space has {size} candidates, so that there is none at {index}")
         index %= size
-        for grid in self.grids:
-            if index < _size(grid):
-                break
-            index -= _size(grid)
+        place = bisect_right(self._ends, index)
+        grid, index = self.grids[place], index - (self._ends[place - 1] if place else 0)
         params = {}
         for name in sorted(grid, reverse=True):  # the last one is fastest
-            index, place = divmod(index, len(grid[name]))
-            params[name] = grid[name][place]
+            index, of_value = divmod(index, len(grid[name]))
+            params[name] = grid[name][of_value]
         return dict(sorted(params.items()))
 
     def __iter__(self) -> Iterator[Params]:
@@ -236,10 +241,6 @@ class Space(Sequence[Params]):
             held = Space([grid]).values(switch)
             for part in [{**grid, switch: Choice((value,))} for value in held] or [grid]:
                 yield from filter(self.allows, Space([part]).cover())
-
-
-def _size(grid: Mapping[str, Choice | Range]) -> int:
-    return math.prod(len(dim) for dim in grid.values())
 
 
 def _draw_without_repeats(n_population: int, n: int, numbers: np.random.RandomState) -> Iterator[int]:
