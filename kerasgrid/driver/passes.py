@@ -155,19 +155,20 @@ class Passes:
                 outputs.begin()
             except NoRoomError:  # for what others use now: fits tell, when they come to it
                 continue
-            n_left = outputs.n_left
-            self.take(OutputsRecord(outputs.key, outputs.n_rows, n_left))
+            self.take(OutputsRecord(outputs.key, outputs.n_rows, outputs.n_left))
             n = -(-len(blocks) // (_PARTS * self._executor.n_workers))
             shares = (tuple(blocks[at : at + n]) for at in range(0, len(blocks), n))
             tasks = [OutputsTask(trial.params, outputs.key, part, frozen.stage) for part in shares]
-            compute, began = partial(compute_outputs, self._recipe), time.monotonic()
+            compute, began, n_left = partial(compute_outputs, self._recipe), 0.0, 0
             for event in executors.run_through(self._executor, compute, tasks):
                 if isinstance(event, executors.Emitted):
                     self.take(event.payload)
+                    if not n_left:  # from when nets are built
+                        began, n_left = time.monotonic(), event.payload.n_left
                 elif isinstance(event, executors.Raised):  # what else it is, the training tells
                     check_goes_on(event)
                 tend()
-            if not outputs.n_left:
+            if n_left and not outputs.n_left:
                 _remember(frozen, n_left / (time.monotonic() - began))
 
     def take(self, record: OutputsRecord) -> None:
