@@ -75,8 +75,10 @@ def split(model: keras.Model, drawn: Collection[int] = ()) -> Split:
     Raises:
         WholeError: It has none, or none that it begins with.
     """
-    if not _is_net(model) or not model.built or not any(map(_is_frozen, layers_within(model))):
+    if not model.built or not any(map(_is_frozen, layers_within(model))):
         raise WholeError("")
+    if not _is_net(model):
+        raise WholeError("the net is of a class of its own, which is not told in layers")
     try:
         return _Cut(frozenset(drawn)).of(model)
     except WholeError:
