@@ -70,6 +70,24 @@ def of_two_inputs():
     return keras.Model({"image": image, "facts": facts}, layers.Dense(3)(x))
 
 
+class Subclassed(keras.Model):
+    """A net around a frozen one."""
+
+    def __init__(self):
+        super().__init__()
+        self.base = keras.Sequential([keras.Input(SHAPE), conv(), layers.Flatten()])
+        self.head = layers.Dense(3)
+
+    def call(self, x):
+        return self.head(self.base(x))
+
+    @classmethod
+    def built(cls):
+        model = cls()
+        model(np.zeros((1, *SHAPE)))
+        return model
+
+
 def frozen(layer):
     layer.trainable = False
     return layer
@@ -192,6 +210,7 @@ OWN = "has an activation of your own, which may draw something or mix samples"
             "the layer norm learns mean and variance of each fold's training rows",
         ),
         (lambda: frozen(chain(conv())), "nothing is trained"),
+        (lambda: Subclassed.built(), "the net is of a class of its own"),
         (lambda: chain(conv(activation=lambda x: x * x)), f"the layer conv {OWN}"),
         (lambda: chain(conv(activation=relu)), f"the layer conv {OWN}"),
         (
@@ -227,6 +246,7 @@ OWN = "has an activation of your own, which may draw something or mix samples"
         "own",
         "learnt",
         "nothing trained",
+        "of a class of its own",
         "own activation",
         "own activation by Keras's name",
         "own activation, in part of Keras's",
