@@ -64,7 +64,7 @@ def searched(folder, **data):
         "name": "houses",
         "data": names,
         "model": f"{folder}/own.py:build",
-        "params": {"batch_size": 30, "epochs": 16},
+        "params": {"batch_size": 30, "epochs": 10},
         "space": {"learning_rate": [0.08, 0.04]},
         "search": {"folds": 2, "keep_models": "all"},
         "executor": {"kind": "inline"},

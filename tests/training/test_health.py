@@ -183,7 +183,7 @@ def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path):
     prepared, recipe = prepare_run(
         {
             "name": "sopcnn",
-            "data": {"train": "digits", "scale": 16, "subset": 400},
+            "data": {"train": "digits", "scale": 16, "subset": 300},
             "model": "sopcnn",
             "params": {"batch_size": 10, "epochs": 4},
             "search": {"folds": 2},
@@ -192,7 +192,7 @@ def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path):
         tmp_path,
     )
     published = {"dropout": 0.8, "learning_rate": 0.01}
-    cured = {"dropout": 0.4, "learning_rate": 0.0005, "dense_units": [1024, 1024]}
+    cured = {"dropout": 0.4, "learning_rate": 0.001, "dense_units": [512, 512]}
     jobs = [Job(Trial(i, params), 0) for i, params in enumerate([published, cured])]
     graphs = Graphs(prepared, recipe, Inline()).of([job.trial for job in jobs])
     context = Collector()
