@@ -248,13 +248,16 @@ class Refusals:
         searched = [name for name in names if name in values]
         first = (searched or [*names])[0]
         path = self._path(first, whole[first]) if searched else self._paths[first]
-        beside = [named({name: whole[name]}) for name in names if name != first]
+        others = [name for name in names if name != first and not message.startswith(f"{name} is ")]
+        beside = [named({name: whole[name]}) for name in others]
         told = message.removeprefix(f"{path if message.startswith(path) else first} ")
-        if beside or not told.startswith("is "):
+        if beside and told.startswith("is "):
+            told = f"{told.rstrip('.')}: beside {joined(beside)}."
+        elif not told.startswith("is "):
             where = f"beside {joined(beside)}" if beside else "with it"
             told = f"is {shown(whole[first])}, and {where} {message}"
-        others = [shown(value) for value in values.get(first, [])[1:]]
-        likewise = f"{'' if told.endswith('.') else '.'} Likewise {joined(others)}." if others else ""
+        more = [shown(value) for value in values.get(first, [])[1:]]
+        likewise = f"{'' if told.endswith('.') else '.'} Likewise {joined(more)}." if more else ""
         return Refusal(Fault(path, f"{told}{likewise}"), values)
 
     def _path(self, name: str, value: Any) -> str:

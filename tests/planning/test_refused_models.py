@@ -218,6 +218,31 @@ def test_a_fault_of_all_is_told_once_beside_faults_of_some(tmp_path):
     ]
 
 
+def test_what_another_setting_is_that_a_message_begins_with_is_not_told_twice(tmp_path):
+    def reason(params):
+        is_refused = params.get("units") == [4] and params.get("negative_slope") == 3
+        return "negative_slope is 3, but a net of [4] units takes less." if is_refused else None
+
+    text = "space: {units: [[1], [4]], negative_slope: [1, 3]}"
+    assert found(tmp_path, text, reason)[0] == [
+        (
+            "grid.yaml:4, space.negative_slope: is 3, but a net of [4] units takes less: beside units=[4].",
+            "negative_slope=3, units=[4]",
+        )
+    ]
+    text = "space: {dropout: [0.1, 0.3], negative_slope: [1, 3]}"
+
+    def other(params):
+        is_refused = params.get("dropout") == 0.3 and params.get("negative_slope") == 3
+        return "negative_slope is 3, but beside such dropout less holds." if is_refused else None
+
+    [(told, _)] = found(tmp_path, text, other)[0]
+    assert told == (
+        "grid.yaml:4, space.dropout: is 0.3, and with it negative_slope is 3, but beside such dropout less "
+        "holds."
+    )
+
+
 def _gone(weights):
     return None if weights is None else f"weights is {weights!r}, but there is no such file."
 
