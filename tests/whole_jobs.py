@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +41,28 @@ STOPPING = {
 
 @dataclass(frozen=True)
 class Small:
-    """A search over 101 digits in 2 folds, as the driver and its workers have it."""
+    """A search over 101 digits in 2 folds, as the driver and its workers have it.
+
+    Attributes:
+        prepared: As the driver has it.
+        recipe: As its workers have it.
+        known: The graphs that it has asked for, by params; searches of one config may share them.
+    """
 
     prepared: Prepared
     recipe: Recipe
+    known: dict[str, Graph] = field(default_factory=dict)
 
     def but(self, **changes) -> Small:
         """Returns it with another recipe."""
         return replace(self, recipe=replace(self.recipe, **changes))
 
     def graphs(self, trials: Sequence[Trial]) -> dict[int, Graph]:
+        new = {str(trial.params): trial for trial in trials if str(trial.params) not in self.known}
         with eagerly():  # a probe measures one sample of each model
-            return Graphs(self.prepared, self.recipe, Inline()).of(trials)
+            found = Graphs(self.prepared, self.recipe, Inline()).of(new.values()) if new else {}
+        self.known.update({params: found[trial.id] for params, trial in new.items()})
+        return {trial.id: self.known[str(trial.params)] for trial in trials}
 
     def pack(self, jobs: Sequence[Job], width: int | None = None, **changes) -> Pack:
         """Returns jobs as one pack; fails where they have several graphs, or none."""
