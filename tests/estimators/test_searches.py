@@ -55,16 +55,17 @@ def size(estimator, X, y):
     return estimator.model_.count_params() + float(estimator.predict_proba(X[:3]).max())
 
 
+# Halves, and all, are full batches: what is left over is a step more to compile, which `grid` has.
 @pytest.fixture(scope="module")
 def digits():
     X, y = load_digits(return_X_y=True)
-    return X[:150] / 16, y[:150]
+    return X[:128] / 16, y[:128]
 
 
 @pytest.fixture(scope="module")
 def numbers():
     X, y = load_diabetes(return_X_y=True)
-    return X[:120], y[:120]
+    return X[:96], y[:96]
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,14 @@ CASES = {
         build,
         "digits",
         {"param_grid": {"learning_rate": [0.01, 0.1, 0.5], "epochs": [1], **SGD}},
-        {"cv": 2, "min_resources": 50, "random_state": 0, "return_train_score": False, "refit": False},
+        {
+            "cv": 2,
+            "min_resources": 64,
+            "factor": 2,
+            "random_state": 0,
+            "return_train_score": False,
+            "refit": False,
+        },
     ),
     "inputs": (
         "RandomizedSearchCV",
@@ -176,7 +184,7 @@ def test_it_finds_what_scikit_learns_own_finds_over_an_estimator(case, trained, 
     name, function, data, grid, options = CASES[case]
     X, y = request.getfixturevalue(data)
     kind = kg.KerasRegressor if data == "numbers" else kg.KerasClassifier
-    given = {"groups": np.arange(len(y)) // 10, "sample_weight": np.linspace(0, 1, len(y))}
+    given = {"groups": np.arange(len(y)) // 16, "sample_weight": np.linspace(0, 1, len(y))}
     given = given if data == "numbers" else {}
     fixed = {"epochs": 1} if options.get("resource") == "epochs" else {}
     theirs = getattr(model_selection, name)(kind(function, **fixed), *grid.values(), **options)
@@ -281,7 +289,7 @@ def test_a_name_is_of_one_set_of_samples_and_other_scores_may_follow(digits, tmp
 
     def fitted(X=X, y=y, name="kept", **options):
         found = kg.GridSearchCV(
-            build, {"epochs": [2], **SGD}, cv=[(range(90), range(90, 150))], name=name, **options
+            build, {"epochs": [2], **SGD}, cv=[(range(96), range(96, 128))], name=name, **options
         )
         return found.fit(X, y)
 
@@ -327,7 +335,7 @@ def test_what_a_scorer_fits_is_its_own_and_what_it_keeps_lasts(digits):
     own, others = kept[0], kept[1]
     assert own.history_["loss"] != others.history_["loss"]
     assert others.predict_proba(X[:3]).shape == (3, 10)
-    assert len(clone(others).fit(X[:40], y[:40]).predict(X)) == 150
+    assert len(clone(others).fit(X[:40], y[:40]).predict(X)) == 128
 
 
 class Own(keras.Model):
@@ -425,7 +433,7 @@ def test_fit_takes_what_keras_s_own_does(digits, trained):
 
 def test_several_outputs_are_told_before_anything_is_trained(digits, trained):
     X, y = digits
-    with pytest.raises(DataError, match="y is a list of 2 arrays of 150 labels each, and several outputs"):
+    with pytest.raises(DataError, match="y is a list of 2 arrays of 128 labels each, and several outputs"):
         kg.GridSearchCV(build, {"units": [1], "epochs": [1]}, cv=2).fit(X, [y, y / 3])
     assert trained == []
 
@@ -453,6 +461,6 @@ def test_faults_of_a_run_are_told_by_what_its_caller_has_given(digits):
         return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(1)])
 
     X, y = digits[0], np.arange(len(digits[0]))
-    told = r"the model's output is \(None, 1\), but 150 classes need .* in Python by y\.astype\(float\)\.$"
+    told = r"the model's output is \(None, 1\), but 128 classes need .* in Python by y\.astype\(float\)\.$"
     with pytest.warns(UserWarning, match="trained one by one"), pytest.raises(ModelError, match=told):
         kg.GridSearchCV(number, {"epochs": [1]}, cv=ShuffleSplit(1, random_state=0)).fit(X, y)
