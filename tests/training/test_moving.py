@@ -277,8 +277,8 @@ def test_the_greatest_momentum_is_of_a_layer_whose_statistics_will_move():
 
 # Whole jobs
 
-NORMED = {"batch_norm": True, "epochs": 2, "batch_size": 10}
-STEPS_OF_FOLD = 5, 6
+NORMED = {"batch_norm": True, "epochs": 2, "batch_size": 25}
+STEPS_OF_FOLD = 2, 3
 """Of 50 and 51 rows: in a pack of both the last step of the first is all padding."""
 
 
@@ -328,7 +328,7 @@ def test_a_model_without_batch_normalization_has_no_share(make, eager):
 @pytest.mark.parametrize("epochs", [4, 2])
 def test_what_a_rung_decides_by_is_debiased_whatever_is_scored(make, epochs, eager):
     """Of fits that wait at it, and of those that have ended there."""
-    found, given = {}, {"data": EVEN, "params": {**NORMED, "epochs": epochs}, "search": VAL}
+    found, given = {}, {"data": EVEN, "params": {**NORMED, "epochs": epochs, "batch_size": 20}, "search": VAL}
     for kind in ("keras", "debiased"):
         search = make(kind, training={"batch_norm": kind}, **given)
         found[kind] = both_ways(search.but(decides_by_val=True), until=2)

@@ -100,8 +100,8 @@ def closed(input_shape, n_classes):
 """
 
 
-PARAMS = {"batch_size": 10, "epochs": 2, "optimizer": "SGD"}  # which divides the rows of each fold
-VAL = {"search": {"folds": 2, "val": 0.2, "keep_models": "all"}}
+PARAMS = {"batch_size": 25, "epochs": 2, "optimizer": "SGD"}  # which divides the rows of each fold
+VAL = {"search": {"folds": 2, "val": 0.5, "keep_models": "all"}}
 
 
 def recipe_of(folder, name="keyed", params=PARAMS, **changes):
@@ -421,7 +421,7 @@ def test_a_fit_that_waits_keeps_none_until_it_ends(make, packed):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_an_end_before_a_training_anew_keeps_none(make, packed):
-    recipe = dataclasses.replace(make("small"), val=0.2, decides_by_val=True, frees_val=True)
+    recipe = dataclasses.replace(make("small"), val=0.5, decides_by_val=True, frees_val=True)
     job = Job(Trial(0, {"epochs": 1}), 0)
     assert trained(recipe, pack_of(recipe, [job], packed=packed, until=2)).of(FoldRecord)
     assert not recipe.paths.models
