@@ -56,9 +56,9 @@ class Split:
 
     @property
     def layers(self) -> list[keras.Layer]:
-        """The part's layers that have weights."""
-        layers = layers_within(self.part)
-        return [layer for layer in layers if layer.weights and not _is_net(layer)]
+        """The part's layers that have weights, and are not made of others that have."""
+        layers = [layer for layer in layers_within(self.part) if layer.weights]
+        return [layer for layer in layers if not any(inner.weights for inner in layers_within(layer))]
 
 
 class WholeError(Exception):

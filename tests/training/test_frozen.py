@@ -151,6 +151,12 @@ def test_it_ends_where_something_is_trained_or_draws(make, last, shapes):
     assert not cut.part.trainable_weights
 
 
+def test_a_layer_that_is_made_of_others_is_not_counted_beside_them():
+    inner = layers.Bidirectional(layers.LSTM(2, return_sequences=True))
+    cut = split(in_rows(inner, layers.TimeDistributed(layers.Dense(2))))
+    assert [type(layer).__name__ for layer in cut.layers] == ["LSTMCell", "LSTMCell", "Dense"]
+
+
 def of_tokens(are_taken):
     """Returns a net of tokens' numbers, of which an embedding that is trained takes what others come to."""
     ids = keras.Input((4,))
