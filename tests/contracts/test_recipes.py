@@ -58,10 +58,11 @@ def test_steps_after_an_infinite_loss_change_nothing(make):
 @pytest.mark.backend
 def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make, eager):
     [job] = jobs_of([{}])
-    exact = make("exact", params={"epochs": 2}).train(Pack((job,))).records[job.id]
+    of_all = {"data": EVEN, "params": {"epochs": 2, "batch_size": 25}}
+    exact = make("exact", **of_all).train(Pack((job,))).records[job.id]
     assert exact.error is None
     for precision in ("mixed_bfloat16", "mixed_float16"):
-        given = {"params": {"epochs": 2}, "training": {"precision": precision}}
+        given = {**of_all, "training": {"precision": precision}}
         search = make(precision, **given)
         _, graphs = trials_of(search, [{}, {"training.precision": "float32"}])
         assert graphs[1].key is not None
@@ -83,8 +84,9 @@ def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make, e
 @pytest.mark.backend
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_accumulated_gradients_take_keras_own_fit_and_go_on_over_epochs_and_cuts(make, eager, precision):
-    """Of 12 steps in 3 epochs, five of which make a change of the weights together."""
-    given = {"params": {"optimizer": "Adam"}, "training": {"accumulate": 5, "precision": precision}}
+    """Of 15 steps in 3 epochs, four of which make a change of the weights together."""
+    given = {"data": EVEN, "params": {"optimizer": "Adam", "batch_size": 10}}
+    given["training"] = {"accumulate": 4, "precision": precision}
     [job] = jobs_of([{}])
     if precision == "float32":
         search = make(**given)

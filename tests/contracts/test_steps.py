@@ -311,7 +311,7 @@ def compare(case, width=2, measures=True, own=(0, 1)):
     ],
 )
 def test_a_pack_gives_each_job_the_weights_of_keras_own_fit(case, eager):
-    weights, logs = compare(case)
+    weights, logs = compare(case, own=(0, 1) if backend.NAME == "tensorflow" else [1])  # each compiles on JAX
     assert weights < 1e-4
     assert logs < 1e-4
 
