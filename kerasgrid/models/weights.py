@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -213,7 +213,7 @@ def _load_in_order(net: keras.Model, text: str, path: Path) -> None:
             with warnings.catch_warnings():  # of layers that keep what they were initialized with
                 warnings.filterwarnings("error", "Skipping nested container")
                 net.load_weights(path)
-            _divide(net, (_divisor_of(layer) for layer, _ in _normalizations(net)))
+            _divide(net, [_guessed_divisor(layer) for layer, _ in _normalizations(net)])
             return
         reason = None
     except Exception as error:  # whatever the file holds
@@ -266,8 +266,7 @@ def _take(net: keras.Model, text: str, loaded: keras.Model) -> None:
         if _shapes(model) == _shapes(net):
             _check_kinds(net, text, model)
             net.set_weights(model.get_weights())
-            scaled = [behind for _, behind in _normalizations(model)]
-            _divide(net, (1 if behind is None else 1 / np.asarray(behind.scale) for behind in scaled))
+            _divide(net, [_divisor(behind) for _, behind in _normalizations(model)])
             return
     named = {layer.name: layer for model in models for layer in model.layers}
     own = [layer for layer in net.layers if layer.weights]
@@ -291,6 +290,8 @@ def _take(net: keras.Model, text: str, loaded: keras.Model) -> None:
         )
     for layer in own:
         layer.set_weights(named[layer.name].get_weights())
+    scaled = {layer.name: behind for model in models for layer, behind in _normalizations(model)}
+    _divide(net, [_divisor(scaled[layer.name]) for layer, _ in _normalizations(net)])
 
 
 def _others_between(models: Sequence[keras.Model], names: set[str]) -> list[str]:
@@ -324,7 +325,7 @@ def _settle(net: keras.Model) -> None:
             layer.finalize_state()
 
 
-def _divide(net: keras.Model, divisors: Iterable[Any]) -> None:
+def _divide(net: keras.Model, divisors: Sequence[Any]) -> None:
     """Has the Normalizations of a net that have weights divide by something besides.
 
     EfficientNetB0 to B7 have learnt so: Keras has a Rescaling for it, only where it is asked for ImageNet's
@@ -335,7 +336,12 @@ def _divide(net: keras.Model, divisors: Iterable[Any]) -> None:
         layer.set_weights([mean, variance * np.square(divisor), *others])
 
 
-def _divisor_of(layer: keras.layers.Normalization) -> Any:
+def _divisor(behind: keras.Layer | None) -> Any:
+    """Returns what a Rescaling behind a layer divides by; 1 where there is none."""
+    return 1 if behind is None else 1 / np.asarray(behind.scale)
+
+
+def _guessed_divisor(layer: keras.layers.Normalization) -> Any:
     """Returns what a layer whose file tells nothing of it divides by besides: the root of ImageNet's spread.
 
     By it such a layer has the spread in the place of its square.

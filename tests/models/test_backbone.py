@@ -440,24 +440,31 @@ def test_weights_of_another_net_are_refused_and_warn_of_nothing(tmp_path, recwar
 
 def normalized_net(*behind, activation="relu"):
     """Returns a net that normalises by ImageNet's statistics in its weights, as an EfficientNetB0 does."""
-    layers = keras.layers.Normalization(), *behind, keras.layers.Conv2D(2, 3, activation=activation)
+    norm = keras.layers.Normalization(name="norm")
+    layers = norm, *behind, keras.layers.Conv2D(2, 3, activation=activation, name="conv")
     net = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), *layers], name="net")
-    net.layers[1].set_weights([*map(np.array, weights._OF_IMAGENET), np.array(0)])
-    net.layers[1].finalize_state()
+    norm.set_weights([*map(np.array, weights._OF_IMAGENET), np.array(0)])
+    norm.finalize_state()
     return net
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
-def test_weights_that_were_learnt_behind_a_layer_without_any_give_what_they_gave(tmp_path, suffix):
+@pytest.mark.parametrize("form", ["net.keras", "layers.keras", "net.weights.h5"])
+def test_weights_that_were_learnt_behind_a_layer_without_any_give_what_they_gave(tmp_path, form):
     spread = weights._OF_IMAGENET[1]
     trained = normalized_net(keras.layers.Rescaling([1 / np.sqrt(part) for part in spread]))
     images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype("float32")
     net = trained
     for place in range(2):  # and once more, as a candidate that began with them is saved
-        (net.save if suffix == ".keras" else net.save_weights)(tmp_path / f"{place}{suffix}")
+        file = f"{place}.{form}"
+        if (
+            form == "layers.keras"
+        ):  # with a head behind them, as in `keras.Model(net.input, head(net.output))`
+            head = keras.layers.Dense(2, name="head")
+            net = keras.Model(net.inputs, head(keras.layers.Flatten()(net.outputs[0])))
+        (net.save_weights if form == "net.weights.h5" else net.save)(tmp_path / file)
         net = normalized_net()
         with looking_up(tmp_path):
-            weights.load_weights(net, f"{place}{suffix}")
+            weights.load_weights(net, file)
         np.testing.assert_allclose(net.predict(images), trained.predict(images), rtol=1e-4, atol=1e-5)
 
 
