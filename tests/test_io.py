@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasgrid import io
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import save_samples
+from kerasgrid.data.samples import Samples
 from kerasgrid.errors import StorageError
 from kerasgrid.io import (
     cache_folder,

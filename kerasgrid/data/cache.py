@@ -24,11 +24,12 @@ from typing import Any, Literal
 import numpy as np
 
 from kerasgrid import machine
-from kerasgrid.data.arrays import Joined, Samples, npy_header, take_rows
+from kerasgrid.data.arrays import npy_header
 from kerasgrid.data.decoding import Decoded, Earlier, decoded
 from kerasgrid.data.digests import form_of, is_settled, known_in
 from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, of_form, prune
 from kerasgrid.data.pictures import Bad, Pictures, told_bad, told_left_out
+from kerasgrid.data.samples import Joined, Samples, take_rows
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
     ARRAY_DAMAGE,

@@ -15,14 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import (
-    PIECE_BYTES,
-    Samples,
-    allocate,
-    as_pixels,
-    product,
-    shape_images,
-)
+from kerasgrid.data.arrays import PIECE_BYTES, allocate, as_pixels, product, shape_images
 from kerasgrid.data.cells import NUMBER, quoted_cell
 from kerasgrid.data.csv_text import (
     CsvFile,
@@ -38,6 +31,7 @@ from kerasgrid.data.csv_text import (
 )
 from kerasgrid.data.pictures import PICTURE_SUFFIXES
 from kerasgrid.data.roles import MISSING, NO_ROLES, Roles, check_header, label_reader, samples_of_file
+from kerasgrid.data.samples import Samples
 from kerasgrid.data.streams import Chunk, fitting
 from kerasgrid.errors import DataError
 from kerasgrid.wording import listed

@@ -15,7 +15,6 @@ import numpy as np
 
 from kerasgrid.config.sections import ImageColumn
 from kerasgrid.data.archives import Flat, Tree, archive_on_way
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cells import NUMBER, CellFaults
 from kerasgrid.data.columns import FEW_COLUMNS, series_of
 from kerasgrid.data.csv_text import CsvFile, line_places, read_frames, stripped
@@ -32,6 +31,7 @@ from kerasgrid.data.roles import (
     read_targets,
     samples_of_file,
 )
+from kerasgrid.data.samples import Samples
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.wording import listed, shown_path
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, as_pixels, product, shape_images
+from kerasgrid.data.arrays import as_pixels, product, shape_images
 from kerasgrid.data.cells import NUMBER, CellFaults, quoted_cell
 from kerasgrid.data.csv_images import told_left
 from kerasgrid.data.csv_text import CsvFile, line_places, read_frames, stripped
 from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
+from kerasgrid.data.samples import Samples
 from kerasgrid.data.streams import Chunk, fitting
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Target

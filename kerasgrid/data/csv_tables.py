@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from kerasgrid.config.sections import Features
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cells import CellFaults
 from kerasgrid.data.columns import series_of
 from kerasgrid.data.csv import CHUNK_CELLS
@@ -23,6 +22,7 @@ from kerasgrid.data.features import (
     values_of_table,
 )
 from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
+from kerasgrid.data.samples import Samples
 from kerasgrid.data.streams import Chunk
 from kerasgrid.errors import DataError
 from kerasgrid.records import Table

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Joined, Samples
 from kerasgrid.data.drawn import drawn, gives_batches
+from kerasgrid.data.samples import Joined, Samples
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
 from kerasgrid.wording import count, joined

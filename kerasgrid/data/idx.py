@@ -17,14 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from kerasgrid.data.archives import MAX_DEFLATE_RATIO, check_ratio, size_of
-from kerasgrid.data.arrays import (
-    Samples,
-    StoredArray,
-    as_pixels,
-    opened,
-    shape_images,
-)
+from kerasgrid.data.arrays import StoredArray, as_pixels, opened, shape_images
 from kerasgrid.data.labels import samples_of
+from kerasgrid.data.samples import Samples
 from kerasgrid.data.streams import Chunk, chunks_of
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasgrid.config.sections import DataConfig, Features
 from kerasgrid.data.array_likes import as_array, refuse_others, sparse_note
-from kerasgrid.data.arrays import Samples, as_pixels, check_memory, pixels_of_map
+from kerasgrid.data.arrays import as_pixels, check_memory, pixels_of_map
 from kerasgrid.data.cache import fingerprint
 from kerasgrid.data.cells import CellFaults, row_places
 from kerasgrid.data.drawn import with_labels
@@ -18,6 +18,7 @@ from kerasgrid.data.held_out import check_held_out, parts_of, with_held_out
 from kerasgrid.data.inputs import Rows, in_rows, rows_like
 from kerasgrid.data.labels import check_labels, samples_of
 from kerasgrid.data.roles import Roles, told_times
+from kerasgrid.data.samples import Samples
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset, Fold, Table
 

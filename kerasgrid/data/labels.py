@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, check_samples
 from kerasgrid.data.cells import NUMBER
+from kerasgrid.data.samples import Samples, check_samples
 from kerasgrid.errors import DataError
 from kerasgrid.records import Target
 

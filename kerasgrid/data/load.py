@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import cached
 from kerasgrid.data.csv import check_columns, pixel_names
 from kerasgrid.data.csv_tables import check_table_columns
@@ -15,6 +14,7 @@ from kerasgrid.data.labels import check_labels
 from kerasgrid.data.pictures import decoder
 from kerasgrid.data.places import csv_of
 from kerasgrid.data.roles import Roles
+from kerasgrid.data.samples import Samples
 from kerasgrid.data.sources import find_source, form_of_others
 from kerasgrid.data.subset import Subset, take_subset
 from kerasgrid.errors import DataError

@@ -16,14 +16,9 @@ from typing import BinaryIO
 import numpy as np
 
 from kerasgrid.data.archives import MAX_DEFLATE_RATIO, check_ratio, size_of
-from kerasgrid.data.arrays import (
-    Samples,
-    StoredArray,
-    opened,
-    pixels_of,
-    shape_images,
-)
+from kerasgrid.data.arrays import StoredArray, opened, pixels_of, shape_images
 from kerasgrid.data.labels import check_texts, samples_of
+from kerasgrid.data.samples import Samples
 from kerasgrid.data.streams import Chunk, chunks_of
 from kerasgrid.errors import DataError
 from kerasgrid.io import ARRAY_DAMAGE, HEADER_DAMAGE

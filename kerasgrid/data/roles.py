@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.config.sections import LabelColumn
-from kerasgrid.data.arrays import Samples, check_samples
 from kerasgrid.data.cells import ISO, NUMBER, CellFaults, Cells, likeliest_format, other_order, quoted_cell
 from kerasgrid.data.csv_text import (
     CsvFile,
@@ -26,6 +25,7 @@ from kerasgrid.data.csv_text import (
 )
 from kerasgrid.data.labels import are_numbers, are_whole, as_classes, labels_of_names
 from kerasgrid.data.pictures import Pictures
+from kerasgrid.data.samples import Samples, check_samples
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Table, Target
 from kerasgrid.wording import listed

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasgrid.config.sections import IdxPair, ImagePattern
 from kerasgrid.data.archives import Tree, archive_on_way, exists
-from kerasgrid.data.arrays import Samples, check_samples, shape_images
+from kerasgrid.data.arrays import shape_images
 from kerasgrid.data.csv import csv_chunks, pixel_names, read_csv
 from kerasgrid.data.csv_images import NamedImages, column_of_test, find_images, read_images, rows_to_predict
 from kerasgrid.data.csv_pixels import find_pixels, pixel_cell_chunks, read_pixels
@@ -29,6 +29,7 @@ from kerasgrid.data.npz import npy_chunks, npz_chunks, read_npy, read_npz
 from kerasgrid.data.pictures import Picture, Pictures, image_of
 from kerasgrid.data.places import csv_of, meant
 from kerasgrid.data.roles import NO_ROLES, Roles
+from kerasgrid.data.samples import Samples, check_samples
 from kerasgrid.data.streams import Chunk, Stream, fitting
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import digest, kind_of

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, take_rows
 from kerasgrid.data.labels import counts_of
 from kerasgrid.data.pictures import Bad, Pictures, told_left_out
+from kerasgrid.data.samples import Samples, take_rows
 from kerasgrid.data.strata import parts_by_labels
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset

@@ -32,8 +32,8 @@ from whole_jobs import (
     results,
 )
 
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import map_samples, save_samples
+from kerasgrid.data.samples import Samples
 from kerasgrid.planning.plan import split
 from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, RungRecord, StopRecord, Trial, WidthRecord
 from kerasgrid.seeds import draw_key

@@ -13,9 +13,9 @@ import pytest
 
 from kerasgrid.data import cache as caching
 from kerasgrid.data import load as loading
-from kerasgrid.data.arrays import Joined, Samples
 from kerasgrid.data.cache import copied, fingerprint, map_samples, open_samples, pieces_of, save_samples
 from kerasgrid.data.load import load_data
+from kerasgrid.data.samples import Joined, Samples
 from kerasgrid.data.sources import Source
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import half_written_name

@@ -20,10 +20,10 @@ from PIL import Image
 
 from kerasgrid.data import decoding
 from kerasgrid.data import pictures as reading
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import cached
 from kerasgrid.data.keeping import kept
 from kerasgrid.data.pictures import Picture, Pictures
+from kerasgrid.data.samples import Samples
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.locks import FolderLock
 from kerasgrid.records import Target

@@ -10,10 +10,10 @@ import pytest
 import scipy.sparse
 from sklearn.utils import _safe_indexing
 
-from kerasgrid.data.arrays import take_rows
 from kerasgrid.data.cache import save_samples
 from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.data.inputs import Rows, in_rows, rows_like
+from kerasgrid.data.samples import take_rows
 from kerasgrid.errors import DataError
 from kerasgrid.records import Input, Inputs
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from kerasgrid.data import keeping
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import cached
 from kerasgrid.data.keeping import chosen, clear, kept, limit_bytes, prune, told
+from kerasgrid.data.samples import Samples
 from kerasgrid.errors import StorageError
 from kerasgrid.io import write_json
 from kerasgrid.records import Target

@@ -18,9 +18,9 @@ from mutations import N_MUTATIONS, mutate_bytes
 from PIL import Image
 
 from kerasgrid.data import pictures as reading
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import cached
 from kerasgrid.data.pictures import Picture, Pictures, decode_chunks, image_of
+from kerasgrid.data.samples import Samples
 from kerasgrid.errors import DataError
 from kerasgrid.machine import peak_memory_bytes
 from kerasgrid.records import Target

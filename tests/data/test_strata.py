@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_multilabel_classification
 
 from kerasgrid.config.sections import Folds
-from kerasgrid.data.arrays import Samples
 from kerasgrid.data.folds import inner_rows, inner_split, make_folds
+from kerasgrid.data.samples import Samples
 from kerasgrid.data.strata import groups_by_labels, parts_by_labels
 from kerasgrid.data.subset import take_subset
 from kerasgrid.records import Dataset, Target
