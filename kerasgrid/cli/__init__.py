@@ -8,7 +8,10 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TextIO
+
+from typer.main import get_command
 
 # In the order in which --help lists their commands.
 from kerasgrid.cli import searching, showing, delivering, sending, starting  # noqa: F401  # isort: skip
@@ -23,8 +26,14 @@ def main() -> None:
     sys.stdout, sys.stderr = _outlived(sys.stdout), _outlived(sys.stderr)
     show_all()
     with interrupted_by_signals(), speaking_of_flags():
-        code, written = _exit_code(app), _exit_code(_flush)
+        code, written = _exit_code(_program()), _exit_code(_flush)
     sys.exit(code or written)
+
+
+@cache
+def _program() -> Callable[[], object]:
+    """Returns the commands, which Typer makes anew whenever its app is called."""
+    return get_command(app)
 
 
 class _Terminal(io.FileIO):

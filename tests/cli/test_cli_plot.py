@@ -124,7 +124,7 @@ def test_what_the_system_raises_is_told_in_words(monkeypatch, capsys, error, cod
         raise error
 
     monkeypatch.delenv("KERASGRID_TRACEBACK", raising=False)
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(cli, "_program", lambda: fail)
     assert run(monkeypatch) == code
     assert capsys.readouterr().err == message
 
