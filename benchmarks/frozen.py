@@ -9,7 +9,8 @@ twice, each time by a process of its own: with a new cache, so that the pass of 
 made, and again under another name, as a later search finds it. Then a process fits one of the heads on the
 whole net by Keras's own fit, on the training rows of one of the folds, an epoch at a time with its held-out
 rows, in all cores; what the 36 fits would take so is that times their epochs. Its compiling is not counted,
-kerasgrid's is. The pass's time is what kerasgrid measured of it, with the building of the net in its workers.
+kerasgrid's is. The pass's time is by the images a second that kerasgrid measured, from when a worker has
+built its net.
 
 There is no network: VGG16's weights are drawn by a seed, saved and named by `weights:`. How fast it is does
 not depend on their values; the accuracies mean nothing. The data is mnist/ (IDX) in the folder that
