@@ -29,7 +29,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import DEFAULT_VAL, Route, epochs_of, merge_augment, monitors, stages_of
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus, multiplies_bfloat16
-from kerasgrid.models.references import BUILT_IN, IMAGENET, NO_WEIGHTS, parse_reference
+from kerasgrid.models.references import IMAGENET, NO_WEIGHTS, parse_reference, takes_pixels
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord, Target, WeightsFile
 from kerasgrid.space.space import Space
@@ -310,7 +310,7 @@ def warnings_of_scale(
         records: Of models that were built.
         is_read: Whether an estimator has read the samples, for which there is no config to write into.
     """
-    if config.model in BUILT_IN and BUILT_IN[config.model].takes_pixels:
+    if takes_pixels(config.model):
         return _warnings_of_pixels(config, space, data)
     is_scaled = config.data.scale is not None or center_of(config) is not None
     is_scaled = is_scaled or config.search.engine == AUTOKERAS
@@ -372,7 +372,7 @@ def warnings_of_views(config: Config, space: Space, records: Sequence[ProbeRecor
 
 def weights_of(config: Config, space: Space) -> tuple[str, ...]:
     """Returns the paths of files that built-in backbones of candidates begin with, as they are written."""
-    if config.model not in BUILT_IN or not BUILT_IN[config.model].takes_pixels:
+    if not takes_pixels(config.model):
         return ()
     found = [config.params.get("weights")]
     for grid in space.grids:

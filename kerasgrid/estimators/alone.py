@@ -25,7 +25,7 @@ from kerasgrid.errors import ConfigError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.loading import load_function
-from kerasgrid.models.references import BUILT_IN, in_hand, own_fit, parse_reference
+from kerasgrid.models.references import in_hand, own_fit, parse_reference, takes_pixels
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.records import Dataset, Fold, Job, Trial
 from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
@@ -176,7 +176,7 @@ class Alone:
             rows, val = candidate.rows(whole, compiled.val)
             is_array = samples.table is None and samples.inputs is None
             is_raw = is_array and not compiled.is_pretrained
-            if is_array and _takes_pixels(self.function):
+            if is_array and takes_pixels(self.function):
                 _warn_of_others(X)
             elif is_raw and not (route.augment is not None and route.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
@@ -214,6 +214,7 @@ class Alone:
                 on_test_end=lambda logs=None: measured.close(),
             )
             after = keras.callbacks.LambdaCallback(on_epoch_begin=settle, on_epoch_end=settle)
+            shuffle(0)  # what is read is in the form of the first batch
             try:
                 with batches, validation or nullcontext():
                     history = model.fit(
@@ -340,11 +341,6 @@ def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
             f"X holds pixels of 0 to {top:,}, which reach the net as they are, and nets learn better from "
             f"small numbers: give X / {top}, or begin the model with keras.layers.Rescaling(1 / {top})."
         )
-
-
-def _takes_pixels(function: Any) -> bool:
-    """Tells whether a model is a built-in one that scales pixels of 0 to 255 itself."""
-    return isinstance(function, str) and function in BUILT_IN and BUILT_IN[function].takes_pixels
 
 
 def _warn_of_others(X: np.ndarray) -> None:

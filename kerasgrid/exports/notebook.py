@@ -17,12 +17,12 @@ from kerasgrid.delivery.finished import FinishedRun, rates_of
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import write_atomic, write_json
 from kerasgrid.models.references import (
-    BUILT_IN,
     IMAGENET,
     NO_WEIGHTS,
     is_found_by_name,
     parse_reference,
     sources_of,
+    takes_pixels,
 )
 from kerasgrid.run.results import runs_of
 from kerasgrid.submit.sending import sample_of
@@ -198,9 +198,8 @@ def _place_there(path: str) -> PurePosixPath:
 
 def _weights(finished: FinishedRun, row: Mapping[str, Any]) -> str | None:
     """Returns the weights that a trial's backbone begins with, as they are written; None for none."""
-    model = BUILT_IN.get(finished.config.model)
     given = {**finished.config.params, **row["params"]}.get("weights")
-    return given if model is not None and model.takes_pixels and given not in (None, NO_WEIGHTS) else None
+    return given if takes_pixels(finished.config.model) and given not in (None, NO_WEIGHTS) else None
 
 
 def _getting(weights: str | None) -> list[str]:

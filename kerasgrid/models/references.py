@@ -99,6 +99,11 @@ BUILT_IN: dict[str, BuiltIn] = {
 }
 
 
+def takes_pixels(model: object) -> bool:
+    """Tells whether a model is a built-in one that takes pixels of 0 to 255 and scales them itself."""
+    return isinstance(model, str) and model in BUILT_IN and BUILT_IN[model].takes_pixels
+
+
 @dataclass(frozen=True)
 class ModelReference:
     """Where a model function is.

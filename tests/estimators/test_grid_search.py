@@ -118,6 +118,16 @@ class TestKerasClassifier:
             KerasClassifier(**FC, **given).fit(X.reshape(len(X), -1), y)
 
     @pytest.mark.slow
+    def test_mixed_samples_count_by_their_classes(self, digits):
+        X, y = digits[0].reshape(-1, 8, 8, 1), digits[1]
+        mixed = {**FC, "augment.mixup_alpha": 0.2}
+        little = dict.fromkeys(range(10), 1e-6)
+        found = [KerasClassifier(**mixed, class_weight=given).fit(X, y) for given in ("balanced", little)]
+        balanced, hardly = (one.history_["loss"] for one in found)
+        assert min(balanced) > 0.1
+        assert max(hardly) < 1e-3
+
+    @pytest.mark.slow
     def test_pixels_that_nothing_scales_are_told(self, digits):
         X, y = digits[0].reshape(-1, 8, 8, 1), digits[1]
         short = FC | {"epochs": 1}
