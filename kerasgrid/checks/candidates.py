@@ -344,8 +344,8 @@ def _warnings_of_pixels(config: Config, space: Space, data: Dataset) -> tuple[st
     if any(given.has_statistics or given.subtracts_own_mean for given in settings):
         centres.append("augment")
     does += [f"{center} centres them" for center in centres]
-    reaches = {round(top / (config.data.scale or 1) * (given.rescale or 1)) for given in settings}
-    if not centres and (reaches or {round(top / (config.data.scale or 1))}) == {PIXELS}:
+    factors = [given.rescale or 1 for given in settings] or [1]
+    if not centres and {round(top / (config.data.scale or 1) * factor) for factor in factors} == {PIXELS}:
         return ()
     how = " and ".join(does) or f"they are 0 to {top:,}"
     do = "leave that out"

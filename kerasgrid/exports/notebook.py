@@ -123,12 +123,8 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
             "their file, such as an .npz."
         )
     name = finished.paths.name
-    files, config, params = _own_files(finished, row)
     weights = _weights(finished, row)
-    if weights not in (None, IMAGENET):
-        place = str(_place_there(weights))
-        params = {**params, **({"weights": place} if "weights" in params else {})}
-        config["params"] |= {"weights": place} if "weights" in config["params"] else {}
+    files, config, params = _own_files(finished, row, weights)
     about = _about(finished, row, files, weights)
     kept = _kept(finished, {**row, "params": params}, config)
     data = config["data"]
@@ -153,7 +149,7 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
 
 
 def _own_files(
-    finished: FinishedRun, row: Mapping[str, Any]
+    finished: FinishedRun, row: Mapping[str, Any], weights: str | None
 ) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
     """Returns the user's own files by where they go, and config and params with references to them there.
 
@@ -183,11 +179,11 @@ def _own_files(
         taken(key) if is_own(key) else key: value for key, value in (config["callbacks"] or {}).items()
     }
     config["augment"] = _with_own(config["augment"], taken)
-    config["params"] = _params_with_own(config["params"], taken)
+    config["params"] = _params_with_own(config["params"], taken, weights)
     search = config["search"]
     search["objective"] = _score_with_own(search["objective"], taken)
     search["scores"] = [_score_with_own(score, taken) for score in search.get("scores") or []]
-    return files, config, _params_with_own(row["params"], taken)
+    return files, config, _params_with_own(row["params"], taken, weights)
 
 
 def _place_there(path: str) -> PurePosixPath:
@@ -225,8 +221,10 @@ def _with_own(augment: Any, taken: Callable[[str], str]) -> Any:
     return {**augment, _FUNCTION: taken(augment[_FUNCTION])}
 
 
-def _params_with_own(params: Mapping[str, Any], taken: Callable[[str], str]) -> dict[str, Any]:
-    """Returns params with their references to callbacks and functions of the user's likewise."""
+def _params_with_own(
+    params: Mapping[str, Any], taken: Callable[[str], str], weights: str | None
+) -> dict[str, Any]:
+    """Returns params with their references to callbacks, functions and weights of the user's likewise."""
     found = {}
     for name, value in params.items():
         own, argument = split_name(name) if name.startswith("callbacks.") else ("", "")
@@ -234,6 +232,8 @@ def _params_with_own(params: Mapping[str, Any], taken: Callable[[str], str]) -> 
             found[f"callbacks.{taken(own)}" + (f".{argument}" if argument else "")] = value
         elif name == f"augment.{_FUNCTION}" and value is not None:
             found[name] = taken(value)
+        elif name == "weights" and value == weights is not None:
+            found[name] = str(_place_there(value))
         else:
             found[name] = _with_own(value, taken) if name == "augment" else value
     return found

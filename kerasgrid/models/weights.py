@@ -107,13 +107,13 @@ def with_imagenet(name: str, build: Callable[[str | None], keras.Model]) -> kera
     def get(download: Callable[..., str], file: str, url: str, **given: Any) -> str:
         path = download_path(file, given.get("cache_subdir", "datasets"))
         found.append((path, url))
-        is_damaged = path.is_file() and not is_whole_download(path, given)
-        if not lookup.downloads and (is_damaged or not _is_at_hand(path)):
+        if not lookup.downloads and not (_is_at_hand(path) and is_whole_download(path, given)):
             raise _NotAtHandError
+        was_there = path.is_file()  # Keras fetches it anew where its hash is another
         try:
             return _fetched(path, lambda: download(file, url, **given))
         except Exception as error:  # whatever the network, or the disk, has against it
-            state = "was damaged" if is_damaged else "is not at hand"
+            state = "was damaged" if was_there else "is not at hand"
             raise WeightsError(
                 f"weights is imagenet, which of {name} is the file {file}: it {state}, and fetching "
                 f"it failed ({brief(error)}). Download {url} elsewhere and put it there as {path}, or give "
