@@ -175,6 +175,7 @@ def cluster():
     # A node that goes refuses connections: that is seen in two seconds, not in half a minute.
     often = {"initial_delay_ms": 0, "period_ms": 500, "failure_threshold": 3}
     head["_system_config"] = {f"health_check_{name}": value for name, value in often.items()}
+    head["_system_config"]["worker_niceness"] = 0  # of 15 a busy machine would leave them nothing
     made = Cluster(initialize_head=True, head_node_args=head)
     made.client_address = f"ray://127.0.0.1:{port}"
     made.add_node(num_cpus=1)

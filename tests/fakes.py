@@ -15,7 +15,7 @@ from kerasgrid.data.cache import save_samples
 from kerasgrid.data.folds import save_folds
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.machine import python_version, versions
+from kerasgrid.machine import node, python_version, versions
 from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import (
     CheckpointRecord,
@@ -108,6 +108,12 @@ def fake_train_pack(recipe, pack, context) -> None:
         context.emit(record)
 
 
+ONLY = Path("only")
+"""While it is there, paced workers of other machines than the one that it names wait."""
+TRAINS = Path("trains")
+"""Is written by that one. Both lie in the driver's working directory, which is the workers' too."""
+
+
 def paced_train_pack(recipe, pack, context) -> None:
     """Does the same, and takes a while for each epoch, in which something may happen."""
 
@@ -115,9 +121,20 @@ def paced_train_pack(recipe, pack, context) -> None:
         should_stop = context.should_stop
 
         def emit(self, payload):
+            while self.is_held():
+                time.sleep(0.05)
             context.emit(payload)
             if isinstance(payload, EpochRecord):
                 time.sleep(0.05)
+
+        def is_held(self):
+            try:
+                is_named = ONLY.read_text() == node()
+            except FileNotFoundError:
+                return False
+            if is_named:
+                TRAINS.touch()
+            return not is_named
 
     fake_train_pack(recipe, pack, Paced())
 

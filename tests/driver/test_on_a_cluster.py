@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from fakes import without_times
 
 from kerasgrid import search
 from kerasgrid.driver import search as driver
+from kerasgrid.executors.cluster import name_of
 from kerasgrid.planning import packing
 from kerasgrid.run.observer import Observer
 
@@ -78,11 +80,10 @@ def packs(folder):
 
 
 class Losses(Observer):
-    """Kills the workers when so many epochs have been told, and then perhaps a node."""
+    """Kills the workers when so many epochs have been told."""
 
-    def __init__(self, cluster, kill_at, add_node=None, remove_at=None):
-        self.cluster, self.add_node, self.node = cluster, add_node, add_node and add_node()
-        self.ends = kill_at, remove_at
+    def __init__(self, cluster, kill_at):
+        self.cluster, self.kill_at = cluster, kill_at
         self.notes, self.n_epochs = [], 0
 
     def note(self, text):
@@ -90,13 +91,27 @@ class Losses(Observer):
 
     def epoch(self, record):
         self.n_epochs += 1
-        kill_at, remove_at = self.ends
-        if self.n_epochs == kill_at:
+        if self.n_epochs == self.kill_at:
             for node in self.cluster.list_all_nodes():
                 kill_workers(node)
-        if self.n_epochs == remove_at:
+
+
+class LossesAndNode(Losses):
+    """Does so, and then removes a node as soon as it trains again, for which all others wait."""
+
+    def __init__(self, cluster, kill_at, add_node):
+        super().__init__(cluster, kill_at)
+        self.add_node, self.node = add_node, add_node()
+
+    def epoch(self, record):
+        if fakes.TRAINS.exists():
             self.cluster.remove_node(self.node, allow_graceful=False)
             self.add_node()
+            fakes.TRAINS.unlink()
+            fakes.ONLY.unlink()
+        super().epoch(record)
+        if self.n_epochs == self.kill_at:
+            fakes.ONLY.write_text(name_of(platform.node(), self.node.node_id))
 
 
 def kill_workers(node):
@@ -127,7 +142,8 @@ def test_a_search_that_loses_workers_and_a_node_is_as_one_here(
 ):
     for name, function in FAKE.items():
         monkeypatch.setattr(name, function)
-    losses = Losses(cluster, 10, add_node, 40)
+    monkeypatch.chdir(tmp_path)
+    losses = LossesAndNode(cluster, 10, add_node)
     executor = {"kind": "ray", "address": cluster.address, "workers": 3}
     results = search(FAKED | {"executor": executor}, results=tmp_path, observer=losses)
     assert results.status == "complete"
