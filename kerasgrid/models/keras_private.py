@@ -59,6 +59,16 @@ def arguments_of_calls(operation: Any) -> list[tuple[Any, ...]]:
     return [tuple(node.arguments.args) for node in operation._inbound_nodes]
 
 
+def is_masked(net: keras.Model) -> bool:
+    """Tells whether a Functional or Sequential was called with a mask; `Operation._inbound_nodes`.
+
+    `Functional.call` hangs it on the net's inputs, and layers hand it on by what they give: a net that is cut
+    there would lose it.
+    """
+    masks = [node.arguments.kwargs.get("mask") for node in net._inbound_nodes]
+    return any(mask is not None for mask in keras.tree.flatten(masks))
+
+
 def run_graph(model: keras.Model, inputs: list[Any], call: Callable[..., Any]) -> Any:
     """Returns what a Functional or Sequential gives of other inputs; `Function._run_through_graph`.
 

@@ -16,7 +16,7 @@ import keras
 from kerasgrid.errors import brief
 from kerasgrid.keras_names import is_of_keras
 from kerasgrid.models.freezing import random_rates
-from kerasgrid.models.keras_private import layers_within, run_graph
+from kerasgrid.models.keras_private import call_of, is_masked, layers_within, run_graph
 from kerasgrid.training.fusible import PER_SAMPLE, keeps_samples_apart, mixes_samples
 
 _DRAWING = frozenset(
@@ -150,9 +150,9 @@ class _Cut:
                 if _has_name(operation):
                     self._last = operation.name
                 return found
-            if _is_net(operation) and operation.built:
+            if _is_entered(operation, args):
                 self._calls.append(_WITHIN)
-                return run_graph(operation, keras.tree.flatten(args[0]), self._find)
+                return run_graph(operation, _inputs(operation, args, self._find), self._find)
             self._reasons.append(reason)
         for symbol in symbols:
             if id(symbol) in self._fixed:
@@ -163,7 +163,7 @@ class _Cut:
     def _call_rest(self, operation: Any, args: tuple, kwargs: dict) -> Any:
         found = next(self._left)
         if found is _WITHIN:
-            return run_graph(operation, keras.tree.flatten(args[0]), self._call_rest)
+            return run_graph(operation, _inputs(operation, args, self._call_rest), self._call_rest)
         if found is not None:
             return keras.tree.map_structure(self._of_rest, found)
         return operation(*args, **kwargs)
@@ -174,6 +174,25 @@ class _Cut:
 
 _WITHIN = object()
 """Stands for a model that is gone into."""
+
+
+def _is_entered(operation: Any, args: tuple) -> bool:
+    """Tells whether a cut may be in a model within: it is given its inputs in its own order, and no mask."""
+    if not _is_net(operation) or not operation.built or is_masked(operation):
+        return False
+    given, own = (
+        [len(one.shape) for one in keras.tree.flatten(inputs)] for inputs in (args[0], operation.inputs)
+    )
+    return given == own and isinstance(args[0], dict) == isinstance(operation.input, dict)
+
+
+def _inputs(net: keras.Model, args: tuple, call: Any) -> list[Any]:
+    """Returns what comes to the inputs of a model within, which Keras casts to their dtypes."""
+    found = []
+    for symbol, own in zip(keras.tree.flatten(args[0]), net.inputs, strict=True):
+        cast = None if symbol.dtype == own.dtype else call_of(keras.ops.cast(symbol, own.dtype))
+        found.append(symbol if cast is None else call(cast[0], (symbol,), {}))
+    return found
 
 
 def _has_name(operation: Any) -> bool:
@@ -189,6 +208,8 @@ def _why_not_fixed(operation: Any, drawn: frozenset[int]) -> str | None:
     for layer in parts:
         if (reason := _why_layer_not_fixed(layer, drawn)) is not None:
             return reason
+        if _is_net(layer) and is_masked(layer):
+            return f"the model {layer.name} within is called with a mask"
         for inner in getattr(layer, "operations", ()):
             if not isinstance(inner, keras.Layer) and not keeps_samples_apart(inner):
                 return f"the operation {inner.name} between layers may mix samples"

@@ -275,6 +275,16 @@ def test_a_graph_is_called_anew_operation_by_operation():
         np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(one(x)) for one in (found, model)))
 
 
+def test_a_net_within_tells_whether_it_was_called_with_a_mask():
+    image, other, mask = keras.Input((4,)), keras.Input((4,)), keras.Input((), dtype="bool")
+    inner = keras.Model([image, other], layers.concatenate([image, other]))
+    with needed("a mask is lost where a frozen part ends: Operation._inbound_nodes, Node.arguments"):
+        inner([image, other], training=False)
+        assert not private.is_masked(inner)
+        inner([image, other], mask=[mask, None])
+        assert private.is_masked(inner)
+
+
 def test_the_rest_of_a_net_is_compiled_as_the_whole():
     model, rest = compiled(metrics=["accuracy"], jit_compile=False), net()
     private.change_metrics(model, lambda given: ["binary_accuracy"])

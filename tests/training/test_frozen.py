@@ -70,6 +70,26 @@ def of_two_inputs():
     return keras.Model({"image": image, "facts": facts}, layers.Dense(3)(x))
 
 
+def in_numbers(by_name=False):
+    """Returns a net with one of two inputs within, whole numbers, of which a frozen layer takes the first."""
+    first, second = (keras.Input((4,), dtype="int32", name=name) for name in ("query", "context"))
+    x = layers.Dense(2, trainable=False, name="fixed")(keras.ops.cast(first, "float32"))
+    y = layers.Dense(2)(keras.ops.cast(second, "float32"))
+    inner = keras.Model([first, second], layers.concatenate([x, y]), name="inner")
+    one, other = keras.Input((4,)), keras.Input((4,))
+    given = {"query": one, "context": other} if by_name else [one, other]
+    return keras.Model([one, other], layers.Dense(3)(inner(given)))
+
+
+def masked(is_trained):
+    """Returns a net whose RNN has a mask by way of a model within, which is frozen in part or whole."""
+    steps, mask = keras.Input((6, 3)), keras.Input((6,), dtype="bool")
+    dense = layers.Dense(2, trainable=False, name="fixed")
+    parts = [dense, layers.Dense(2)] if is_trained else [dense]
+    x = keras.Sequential([keras.Input((6, 3)), *parts], name="inner")(steps, mask=mask)
+    return keras.Model([steps, mask], layers.Dense(3)(layers.LSTM(2)(x)))
+
+
 class Subclassed(keras.Model):
     """A net around a frozen one."""
 
@@ -111,6 +131,7 @@ def frozen(layer):
         (lambda: in_rows(layers.TimeDistributed(layers.Dense(2))), "flat", [(16,)]),
         (lambda: chain(layers.CenterCrop(6, 6), conv()), "flat", [(32,)]),
         (of_operations, "flat", [(16,)]),
+        (in_numbers, "fixed", [(4,), (2,)]),
         (lambda: backbone(SHAPE, 3, backbone="repvgg", trainable=False, dropout=0.5), None, [(128,)]),
         (lambda: backbone(SHAPE, 3, backbone="vit", trainable=False), None, [(64,)]),
     ],
@@ -130,6 +151,7 @@ def frozen(layer):
         "at each time",
         "cropped",
         "operations",
+        "whole numbers within",
         "repvgg",
         "vit",
     ],
@@ -242,6 +264,9 @@ OWN = "has an activation of your own, which may draw something or mix samples"
             lambda: in_rows(layers.TimeDistributed(layers.Softmax(axis=-2, name="axis")), layers.Dense(2)),
             "the layer axis (Softmax) may draw",
         ),
+        (lambda: masked(is_trained=False), "the model inner within is called with a mask"),
+        (lambda: masked(is_trained=True), "the layer inner is trained"),
+        (lambda: in_numbers(by_name=True), "the layer inner is trained"),
     ],
     ids=[
         "trained",
@@ -263,6 +288,9 @@ OWN = "has an activation of your own, which may draw something or mix samples"
         "recurrent, own activation",
         "own activation at each time",
         "over samples at each time",
+        "masked",
+        "masked and trained in part",
+        "inputs by name",
     ],
 )
 def test_a_net_that_does_not_begin_with_one_is_whole_and_says_why(make, message):
