@@ -82,7 +82,7 @@ def backbone(
         resize: Height and width that images are brought to in the model, one number for both or a list; by
             default their own, or the least that the backbone takes.
         pooling: What becomes of feature maps or tokens: avg, max, flatten, or own: ViT's class token, CCT's
-            weighted mean, and avg for all others.
+            weighted mean, and avg for all others. ConvNeXt normalises after avg and max.
         dense_units: A width for each Dense layer before the output layer; may be empty.
         activation: Of these: an activation of Keras, or prelu.
         negative_slope: Of leaky_relu, from 0.
@@ -114,7 +114,7 @@ def backbone(
 
     inputs = image_input("backbone", input_shape, smallest=1, why="its convolutions")
     x = _pictures(net, inputs, resize)
-    body = net.with_weights(x.shape[1:], NO_WEIGHTS if weights is None else weights)
+    body = net.with_weights(x.shape[1:], NO_WEIGHTS if weights is None else weights, pooling)
     x = net.prepare(x)
     if not trainable:
         freeze([body])
@@ -186,7 +186,7 @@ class _Own:
     def multiple(self) -> int:
         return _OWN[self.name].multiple
 
-    def with_weights(self, shape: Sequence[int], weights: str) -> keras.Model:
+    def with_weights(self, shape: Sequence[int], weights: str, pooling: str) -> keras.Model:
         if weights == IMAGENET:
             raise WeightsError(
                 f"weights is imagenet, which Keras has of keras.applications alone, and of no {self.name}: "
@@ -220,9 +220,13 @@ class _Application:
     def least(self) -> int:
         return _LEAST.get(self.name, 32)
 
-    def with_weights(self, shape: Sequence[int], weights: str) -> keras.Model:
+    def with_weights(self, shape: Sequence[int], weights: str, pooling: str) -> keras.Model:
+        """Returns the net up to its feature maps; ConvNeXt pools these, and normalises what it has then."""
+        pools = self.name.startswith("ConvNeXt") and pooling != "flatten"
+        own = {"own": "avg"}.get(pooling, pooling) if pools else None
+
         def build(given: str | None) -> keras.Model:
-            return self.function(include_top=False, weights=given, input_shape=tuple(shape))
+            return self.function(include_top=False, weights=given, input_shape=tuple(shape), pooling=own)
 
         return with_imagenet(self.name, build) if weights == IMAGENET else _loaded(build(None), weights)
 
@@ -240,7 +244,7 @@ class _Application:
         return keras.layers.Rescaling(scale, [float(offset) for offset in black], name="pixels")(x)
 
     def pooled(self, x: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
-        return _pooled(x, pooling)
+        return x if len(x.shape) == 2 else _pooled(x, pooling)
 
 
 def _loaded(net: keras.Model, weights: str) -> keras.Model:

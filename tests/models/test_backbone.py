@@ -109,7 +109,7 @@ def first_of_each_family():
 def without_layers(function):
     """Returns a function of keras.applications that builds nothing, and gives what it is given."""
 
-    def build(include_top, weights, input_shape):
+    def build(input_shape, **given):
         inputs = keras.Input(input_shape)
         return keras.Model(inputs, keras.layers.Identity()(inputs), name="nothing")
 
@@ -205,6 +205,20 @@ def test_what_is_random_in_a_backbone_is_not_where_it_is_not_trained(name):
     samples = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
     training, prediction = (keras.ops.convert_to_numpy(model(samples, training=t)) for t in (True, False))
     np.testing.assert_array_equal(training, prediction)
+
+
+@pytest.mark.parametrize("pooling", ["own", "max"])
+def test_a_convnext_normalises_what_is_pooled_as_keras_has_it(pooling):
+    model = backbone((64, 64, 3), 3, backbone="ConvNeXtTiny", pooling=pooling)
+    body = layer_of(model, "Functional")
+    wanted = keras.applications.ConvNeXtTiny(
+        include_top=False, weights=None, input_shape=(64, 64, 3), pooling={"own": "avg"}.get(pooling, pooling)
+    )
+    wanted.set_weights(body.get_weights())
+    samples = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    outputs = keras.Model(wanted.input, model.layers[-1](wanted.output))
+    found, wanted = (keras.ops.convert_to_numpy(one(samples)) for one in (model, outputs))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 # Learning and folding
