@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasgrid.errors import ModelError
+from kerasgrid.errors import ModelError, brief
 from kerasgrid.jobs.objective import Objective
 from kerasgrid.jobs.route import DEFAULTS, Route
 from kerasgrid.keras_names import LOSSES, METRICS, NUMBER_LOSSES, find_loss, is_of_keras
@@ -243,7 +244,8 @@ class FreshOptimizer:
         model: Compiled, and not trained yet.
 
     Raises:
-        ModelError: The model has a compile of its own, which takes what only its function knows.
+        ModelError: The model has a compile of its own, which takes what only its function knows, or an
+            optimizer of which no other can be made.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -254,17 +256,41 @@ class FreshOptimizer:
             )
         self._optimizer = compile_arguments(model)["optimizer"]
         self._config = self._optimizer.get_config()
+        if not is_of_keras(type(self._optimizer)):
+            self._check_config()
 
     def compile(self, compiled: Compiled, learning_rate: float | None = None) -> None:
         """Compiles the model as it was, with an optimizer without state, and another rate if one is given."""
-        model, given = compiled.model, {} if learning_rate is None else {"learning_rate": learning_rate}
-        made = type(self._optimizer).from_config({**self._config, **given})
+        model = compiled.model
+        made = type(self._optimizer).from_config(_with_rate(self._config, learning_rate))
         keep_exclusions(self._optimizer, made)
         settings = {**compile_arguments(model), "jit_compile": model.jit_compile, "optimizer": made}
         model.compile(**settings)
         if compiled.target.is_multi_label:
             _count_labels_one_by_one(model, compiled.from_logits)
         spare_replica_sums(model.optimizer)
+
+    def _check_config(self) -> None:
+        """Refuses an optimizer of the user's own whose config does not tell how it was made."""
+        kind = type(self._optimizer)
+        taken = inspect.signature(kind).parameters.values()
+        named = {one.name for one in taken if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+        begin = f"{kind.__name__}: each of stages begins with a new optimizer, made of its get_config, "
+        if lost := ", ".join(sorted(named - {*self._config})):
+            raise ModelError(f"{begin}which lacks {lost}: add it there.")
+        try:
+            kind.from_config(dict(self._config))
+        except Exception as error:
+            raise ModelError(f"{begin}of which none can be made: {brief(error)}") from error
+
+
+def _with_rate(config: Mapping[str, Any], learning_rate: float | None) -> dict[str, Any]:
+    """Returns an optimizer's config with another learning rate, which may be that of one within."""
+    if learning_rate is None:
+        return {**config}
+    if (inner := config.get("inner_optimizer")) is None:
+        return {**config, "learning_rate": learning_rate}
+    return {**config, "inner_optimizer": {**inner, "config": _with_rate(inner["config"], learning_rate)}}
 
 
 def mixing_labels(compiled: Compiled) -> Compiled:

@@ -246,11 +246,19 @@ class Loop:
         self.context.emit(EpochRecord(self.job.id, epoch + 1, total, row))
 
     def _make_variables(self) -> None:
-        """Builds optimizer and metrics, which Keras does at the first batch, to be saved or restored."""
+        """Builds optimizer and metrics, which Keras does at the first batch, to be saved or restored.
+
+        RNNs draw the masks of their dropout in prediction, too: no fit trains with others for that.
+        """
+        weights = {id(weight) for weight in self.model.weights}
+        others = [one for one in self.model.variables if id(one) not in weights]
+        values = [np.array(keras.ops.convert_to_numpy(one)) for one in others]
         if not self.evaluate(self.samples.train[:1]):
             self.outputs(self.samples.train[:1])
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
+        for one, value in zip(others, values, strict=True):
+            one.assign(value)
 
     @property
     def is_due(self) -> bool:

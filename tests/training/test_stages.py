@@ -9,12 +9,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
-from fakes import Collector, Crash, Crashing, StopAfter, crash, prepare_run, without_times
+from fakes import Collector, Crash, Crashing, StopAfter, classes_of, crash, prepare_run, without_times
 from whole_jobs import Small, assert_alike, finished, result
 
 import kerasgrid as kg
 from kerasgrid.data.in_memory import NOTHING
 from kerasgrid.data.keeping import OUTPUTS
+from kerasgrid.errors import ModelError
 from kerasgrid.executors import Inline
 from kerasgrid.io import cache_folder
 from kerasgrid.planning.packing import Graphs
@@ -23,6 +24,8 @@ from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import job as job_module
 from kerasgrid.training.batches import Batches, Scaling, targets_of
 from kerasgrid.training.candidate import Candidate
+from kerasgrid.training.compiling import Compiled, FreshOptimizer
+from kerasgrid.training.learning_rate import rate_of
 from kerasgrid.training.probe import probe
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager")]
@@ -137,6 +140,57 @@ def test_a_fit_that_is_cut_off_or_waits_in_any_stage_ends_in_the_same_bits(make,
     context = small.train(Pack((JOB,)))
     assert [(one.epoch, one.epochs) for one in context.of(EpochRecord)] == [(5, 5)]
     assert result(context.records[JOB.id]) == result(whole)
+
+
+def recurrent(input_shape, n_classes):
+    rows = keras.layers.Reshape((8, 8))
+    scores = keras.layers.Dense(n_classes, activation="softmax", name="scores")
+    return keras.Sequential([keras.Input(input_shape), rows, keras.layers.LSTM(3, dropout=0.3), scores])
+
+
+def test_a_checkpoint_before_a_stage_lets_no_rnn_drop_otherwise(make):
+    given = {"model": recurrent, "stages": [{"trainable": "all", "epochs": 1}] * 2}
+    assert result(trained(make("often", 0.0, **given))) == result(trained(make(**given)))
+
+
+class Boosted(keras.optimizers.SGD):
+    """Takes what its config does not tell."""
+
+    def __init__(self, learning_rate=0.01, boost=1.0, **given):
+        super().__init__(learning_rate, **given)
+
+
+class Unmade(keras.optimizers.SGD):
+    """Tells more than it takes."""
+
+    def get_config(self):
+        return {**super().get_config(), "boost": 2}
+
+
+def compiled_with(optimizer):
+    model = on_a_base((8, 8, 1), 10)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Boosted, "made of its get_config, which lacks boost: add it there"),
+        (Unmade, "made of its get_config, of which none can be made"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_made_anew_is_refused(kind, message):
+    with pytest.raises(ModelError, match=message):
+        FreshOptimizer(compiled_with(kind(0.1)))
+
+
+def test_the_rate_of_a_stage_is_that_of_an_optimizer_within():
+    model = compiled_with(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1, beta_1=0.8)))
+    fresh = FreshOptimizer(model)
+    fresh.compile(Compiled(model, "sparse", 10, False, classes_of(10)), 0.01)
+    inner = model.optimizer.inner_optimizer
+    assert (rate_of(model.optimizer), rate_of(inner), inner.beta_1) == (pytest.approx(0.01),) * 2 + (0.8,)
 
 
 def on_a_given_base(input_shape, n_classes):
