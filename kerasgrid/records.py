@@ -508,6 +508,7 @@ class FoldRecord:
         anew: Whether it was trained from its first epoch after it had waited at rungs.
         best_epoch: The epoch whose weights made the score, from 1.
         stages: Epochs trained in each stage that has ended, where there are stages.
+        restored_stages: Those of them that the weights have, where early stopping restored earlier ones.
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
         dead: Why the net has learnt nothing; None where it is not known to have.
@@ -531,6 +532,7 @@ class FoldRecord:
     anew: bool = False
     best_epoch: int | None = None
     stages: Sequence[int] | None = None
+    restored_stages: Sequence[int] | None = None
     n_parameters: int | None = None
     memory_bytes: int | None = None
     dead: str | None = None

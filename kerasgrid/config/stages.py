@@ -67,6 +67,17 @@ def spans(stages: Sequence[Stage]) -> list[int]:
     return [sum(stages[place].epochs for place in places) for places in together]
 
 
+def up_to(epoch: int, stages: Sequence[int], counted: Sequence[int]) -> list[int]:
+    """Returns the epochs that count of each stage, without those after one.
+
+    Args:
+        epoch: The last one, from 1, of all that were trained.
+        stages: Epochs that each was trained.
+        counted: Those of them that count so far.
+    """
+    return [min(n, max(epoch - sum(stages[:place]), 0)) for place, n in enumerate(counted)]
+
+
 def merge_stages(params: Mapping[str, Any], section: Sequence[Mapping[str, Any]] | None) -> tuple[Stage, ...]:
     """Returns a candidate's stages; none where it is trained as a whole.
 

@@ -17,6 +17,7 @@ from kerasgrid.checks.draft import Draft, written_draft
 from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Trainable, prepare_trials
 from kerasgrid.config.callbacks import is_own
 from kerasgrid.config.sections import Config, DataConfig
+from kerasgrid.config.stages import up_to
 from kerasgrid.data.cache import open_samples
 from kerasgrid.data.csv_text import known_names
 from kerasgrid.data.folds import load_folds
@@ -381,15 +382,18 @@ def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
 
 
 def _course_in_stages(route: Route, runs: Sequence[FoldRun], looking: Sequence[str]) -> Course:
-    """Returns the course of a candidate with stages: of each the median over the folds, as `course_of`."""
+    """Returns the course of a candidate with stages, as `course_of`: of each the median over the folds of its
+    epochs up to the best one, or to what was restored at its end."""
     told = [run for run in runs if len(run.stages) == len(route.stages) and run.best_epoch is not None]
     if not told:  # of a file that tells none
         stages = tuple(stage.epochs for stage in route.stages)
         return Course(sum(stages), f"{count(sum(stages), 'epoch')}{_in_stages(stages)}, as in the search")
-    ends = [max(run.best_epoch - sum(run.stages[:-1]), 1) for run in told if run.best_epoch is not None]
-    each = [*zip(*(run.stages[:-1] for run in told), strict=True), ends]
-    stages = tuple(statistics.median_low(epochs) for epochs in each)
-    run = told[ends.index(stages[-1])]
+    each = [*zip(*map(_counted, told), strict=True)]
+    medians = [statistics.median_low(epochs) for epochs in each]
+    while len(medians) > 1 and not medians[-1]:
+        medians.pop()
+    stages = tuple(medians)
+    run = told[each[len(stages) - 1].index(stages[-1])]
     rates: list[float] = []
     found = rates_of(run)
     dropped = sorted(looking)
@@ -398,10 +402,17 @@ def _course_in_stages(route: Route, runs: Sequence[FoldRun], looking: Sequence[s
         for place, n in enumerate(stages):
             own = found[sum(run.stages[:place]) :][: run.stages[place]]
             rates += [own[min(epoch, len(own) - 1)] for epoch in range(n)]
-    how = f"{count(sum(stages), 'epoch')}{_in_stages(stages)}, of each the median over folds"
+    median = "of each the median over folds" if stages[1:] else "the median over folds of the first stage"
+    how = f"{count(sum(stages), 'epoch')}{_in_stages(stages)}, {median}"
     if rates:
         how += f", with the learning rates of fold {run.fold}"
     return Course(sum(stages), f"{how}; without {', '.join(dropped)}", tuple(dropped), tuple(rates), stages)
+
+
+def _counted(run: FoldRun) -> list[int]:
+    """Returns the epochs of each stage that led to the best one."""
+    is_told = len(run.restored_stages) == len(run.stages)
+    return up_to(run.best_epoch or 1, run.stages, run.restored_stages if is_told else run.stages)
 
 
 def _in_stages(stages: Sequence[int]) -> str:

@@ -404,6 +404,7 @@ class _Fold(_Record):
     anew: bool = False
     best_epoch: Count | None = None
     stages: list[Count] | None = None
+    restored_stages: list[Count] | None = None
     n_parameters: Count | None = None
     memory_bytes: Count | None = None
     dead: str | None = None

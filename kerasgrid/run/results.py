@@ -39,6 +39,7 @@ class FoldRun:
         best_epoch: The best epoch by what an early stopping or checkpoint looked at, from 1; None where none
             did. Where its weights were restored, they made the score.
         stages: Epochs of each stage; none where there were no stages.
+        restored_stages: As in FoldRecord; none where no weights were restored.
         history: Lists over the epochs, or the file that holds them.
     """
 
@@ -47,6 +48,7 @@ class FoldRun:
     best_epoch: int | None
     history: Mapping[str, Sequence[float]] | Path
     stages: tuple[int, ...] = ()
+    restored_stages: tuple[int, ...] = ()
 
 
 def runs_of(row: Mapping[str, Any], folder: Path) -> list[FoldRun]:
@@ -62,7 +64,8 @@ def runs_of(row: Mapping[str, Any], folder: Path) -> list[FoldRun]:
             file = part.get("history_file")
             history = part["history"] if file is None else folder / file
             about = fold["fold"], part.get("repeat", 0), part["best_epoch"], history
-            runs.append(FoldRun(*about, tuple(part.get("stages") or ())))
+            of_stages = (tuple(part.get(name) or ()) for name in ("stages", "restored_stages"))
+            runs.append(FoldRun(*about, *of_stages))
     return runs
 
 

@@ -91,6 +91,7 @@ class _Fit(_Part):
     epochs: Count | None = None
     best_epoch: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
     stages: Annotated[list[Count] | None, Few] = None
+    restored_stages: Annotated[list[Count] | None, Few] = None
     first_values: Share | None = None
     debiased_score: Number = None
     thresholds: Curve | None = None

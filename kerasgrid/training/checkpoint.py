@@ -43,6 +43,7 @@ class Progress:
         history: Lists over the finished epochs.
         updates: How often moving statistics were updated, by what they were after an epoch.
         stages: Epochs of each stage that has ended.
+        restored_stages: Those of them that the weights have, up to the last stage that ended with a restore.
         outputs: The key of the frozen part's outputs that the net at hand takes; None where it takes samples.
     """
 
@@ -52,7 +53,13 @@ class Progress:
     history: dict[str, list] = field(default_factory=dict)
     updates: dict[str, float] = field(default_factory=dict)
     stages: list[int] = field(default_factory=list)
+    restored_stages: list[int] = field(default_factory=list)
     outputs: str | None = None
+
+    @property
+    def counted_stages(self) -> list[int]:
+        """Epochs of each stage that has ended which the weights have."""
+        return [*self.restored_stages, *self.stages[len(self.restored_stages) :]]
 
 
 def save(

@@ -161,7 +161,8 @@ def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
 def _score(loop: Loop) -> FoldRecord:
     candidate, samples, counted = loop.candidate, loop.samples, loop.counted
     found = loop.outputs(samples.test), loop.evaluate(samples.test)
-    epochs, fold = loop.progress.epoch, candidate.folds[loop.job.fold]
+    progress, fold = loop.progress, candidate.folds[loop.job.fold]
+    epochs, counted_stages = progress.epoch, progress.counted_stages
     if candidate.recipe.keeps_trained:
         keep_trained(candidate, loop.job, loop.compiled, loop.outputs(fold.train))
     record = score(candidate, loop.job, loop.compiled, *found, samples.test, epochs)
@@ -176,11 +177,12 @@ def _score(loop: Loop) -> FoldRecord:
         val_score=val,
         first_values=share,
         debiased_score=other,
-        history=loop.progress.history,
-        fit_time=loop.progress.fit_time,
+        history=progress.history,
+        fit_time=progress.fit_time,
         best_epoch=loop.best_epoch,
         n_parameters=loop.compiled.net.count_params(),
-        stages=tuple(loop.progress.stages) if candidate.route.stages else None,
+        stages=tuple(progress.stages) if candidate.route.stages else None,
+        restored_stages=tuple(counted_stages) if counted_stages != progress.stages else None,
         dead=find_reason(
             loop.callbacks, record.dead, epochs - loop.stretch.first, restored_epoch(loop.callbacks)
         ),

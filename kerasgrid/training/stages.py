@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasgrid.config.stages import Stage, going_on
+from kerasgrid.config.stages import Stage, going_on, up_to
 from kerasgrid.models.freezing import rates_kept
 from kerasgrid.models.keras_private import schedule_of
 from kerasgrid.records import Context, Fold, Job
@@ -17,6 +17,7 @@ from kerasgrid.training.batches import LoopData
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled, FreshOptimizer
+from kerasgrid.training.health import restored_epoch
 from kerasgrid.training.learning_rate import LearningRateSchedule, rate_of
 from kerasgrid.training.loop import Loop, Stretch, read_checkpoint
 from kerasgrid.training.moving import Counted
@@ -58,7 +59,7 @@ class Fit:
         compiled: Its whole model, with its first weights.
         samples: Its rows.
         callbacks: Makes the callbacks of a stretch.
-        epochs: To train at most; of each stage, where there are stages.
+        epochs: To train at most; of each stage, where there are stages: in the middle none, too.
         context: Is told of epochs, checkpoints and a stop.
         checkpoint_path: Where to keep the checkpoint.
         until: The epoch, from 1, after which the job waits; None for none.
@@ -97,6 +98,9 @@ class Fit:
         with rates_kept(model):
             while True:
                 place, candidate, compiled = len(self.progress.stages), self.candidate, self.compiled
+                if not self.epochs[place]:
+                    self.progress.stages.append(0)
+                    continue
                 stretch = self._stretch(place)
                 if fresh is not None:
                     compiled = at_stage(compiled, stages, place)
@@ -140,6 +144,10 @@ class Fit:
                 if not loop.run():
                     return loop, False
                 self.progress.stages.append(self.progress.epoch - stretch.begin)
+                if stretch.ends and (best := restored_epoch(loop.callbacks)) is not None:
+                    self.progress.restored_stages = up_to(
+                        stretch.first + best, self.progress.stages, self.progress.counted_stages
+                    )
                 if len(self.progress.stages) == len(self.epochs):
                     return loop, True
                 before, saved = loop, None
@@ -158,7 +166,7 @@ class Fit:
             start=together.start,
             total=begin + sum(left),
             begins=place == together.start,
-            ends=place == together.stop - 1 or len(left) == 1,
+            ends=not any(self.epochs[place + 1 : together.stop]),
         )
 
 

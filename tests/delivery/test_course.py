@@ -80,6 +80,34 @@ def test_of_each_stage_the_median_and_of_the_last_one_the_best_epoch():
     assert course_of(in_stages(), runs(*IN_STAGES)).stages == (3, 9)
 
 
+CONTINUED = (
+    fold(0, 12, stages=[12, 2, 3]),
+    fold(1, 14, stages=[12, 2, 3]),
+    fold(2, 5, stages=[12, 2, 3], restored_stages=[5, 0, 0]),
+)
+RESTORED = (
+    fold(0, 28, [0.1] * 25 + [0.01] * 3, stages=[25, 2, 1], restored_stages=[17, 0, 1]),
+    fold(1, 17, [0.2] * 13 + [0.02] * 5, stages=[13, 2, 3], restored_stages=[5, 0, 2]),
+)
+
+
+@pytest.mark.parametrize(
+    ("folds", "stages", "how", "rates"),
+    [
+        (CONTINUED, (12,), "12 epochs, the median over folds of the first stage; ", ()),
+        (CONTINUED[2:], (5,), "5 epochs, the median over folds of the first stage; ", ()),
+        (RESTORED, (5, 0, 1), "6 epochs in stages of 5, 0 and 1, of each the median over folds", (0.1, 0.01)),
+        (RESTORED[1:], (5, 0, 2), "7 epochs in stages of 5, 0 and 2", (0.2, 0.02)),
+    ],
+)
+def test_epochs_after_the_best_one_and_those_that_were_restored_are_of_no_stage(folds, stages, how, rates):
+    each = [{"epochs": 30}, {"epochs": 2, "callbacks": "continue"}, {"epochs": 3}]
+    third = tuple(Stage(trainable="all", **stage) for stage in each)
+    course = course_of(replace(route(35, **STOPPING, **PLATEAU), stages=third), runs(*folds))
+    assert (course.epochs, course.stages, {*course.rates}) == (sum(stages), stages, {*rates})
+    assert course.how.startswith(how)
+
+
 @pytest.mark.parametrize(("epochs", "stages"), [(20, (3, 17)), (4, (3, 1)), (3, (3,)), (2, (2,))])
 def test_epochs_that_are_asked_for_are_the_first_stages_and_more_of_the_last(epochs, stages):
     assert course_of(in_stages(), runs(*IN_STAGES)).of(epochs).stages == stages

@@ -78,8 +78,8 @@ def test_results_tell_it_and_those_that_do_not_are_read():
     assert checked({"schema": SCHEMA, "trials": [trial]}, "x")["trials"][0] == trial
 
 
-def test_thresholds_go_through_the_journal_and_are_averaged_over_repeats():
-    found = RunState(2, 2, "max")
+def test_stages_and_thresholds_go_through_the_journal_and_the_latter_are_averaged_over_repeats():
+    found, stages = RunState(2, 2, "max"), {"stages": (3, 2), "restored_stages": (1, 2)}
     found.add(Trial(0, {}))
     for fold, repeat, thresholds in [
         (0, 0, (0.25, 0.5)),
@@ -90,7 +90,7 @@ def test_thresholds_go_through_the_journal_and_are_averaged_over_repeats():
         record = {
             "type": "fold",
             "time": 0.0,
-            **strict(asdict(FoldRecord((0, fold, repeat), 0.5, thresholds=thresholds))),
+            **strict(asdict(FoldRecord((0, fold, repeat), 0.5, thresholds=thresholds, **stages))),
         }
         check_line(2, record)
         found.take(record)
@@ -98,4 +98,6 @@ def test_thresholds_go_through_the_journal_and_are_averaged_over_repeats():
     assert first["thresholds"] == [0.5, 0.5]
     assert [part["thresholds"] for part in first["repeats"]] == [[0.25, 0.5], [0.75, 0.5]]
     assert "thresholds" not in second
+    for part in (first, *first["repeats"]):
+        assert (part["stages"], part["restored_stages"]) == ([3, 2], [1, 2])
     assert found.ended[0, 0, 0].thresholds == [0.25, 0.5]

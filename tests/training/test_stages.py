@@ -103,6 +103,7 @@ def test_stages_are_fits_of_keras_with_a_compile_between(make, callbacks):
             np.testing.assert_array_equal(statistics, base.non_trainable_weights[-2:])
     wanted = [2, 2] if callbacks else [2, 3]
     assert list(found.stages) == wanted
+    assert found.restored_stages == ((1, 1) if callbacks else None)
     assert (found.epochs, found.best_epoch) == (sum(wanted), 3 if callbacks else 5)
     np.testing.assert_allclose(found.history["loss"], history, rtol=1e-6)
     np.testing.assert_allclose(found.history["learning_rate"], [0.01] * 2 + [0.001] * wanted[1])
@@ -277,27 +278,28 @@ def test_a_search_over_stages_that_is_killed_in_each_and_the_model_of_all_rows(t
         "data": {"train": "digits", "scale": 16, "subset": 100},
         "model": on_a_base,
         "params": {"batch_size": 40},
-        "stages": TWO,
-        "callbacks": {"early_stopping": {"monitor": "val_loss", "min_delta": 10.0, "patience": 1}},
-        "space": {"stages.2.epochs": [1, 3]},
+        "stages": [TWO[0], {"trainable": "last 1", "epochs": 1, "callbacks": "continue"}, TWO[1]],
+        "callbacks": {"early_stopping": {**STOPPING["early_stopping"], "monitor": "val_loss", "patience": 1}},
+        "space": {"stages.3.epochs": [1, 3]},
         "search": {"folds": 2, "val": 0.2},
         "training": {"batch_norm": "debiased"},
         "executor": {"kind": "inline"},
     }
     results, cut = kg.search(config), tmp_path / "cut"
-    for n in (1, 3):  # within the first stage of the first fit, and within its second one
+    for n in (1, 4):  # within the first stage of the first fit, and within its third one
         with pytest.raises(Crash):
             kg.search(config, results=cut, observer=StopAfter(n, crash), checkpoint_interval_s=0.0)
     assert without_times(kg.search(config, results=cut).data) == without_times(results.data)
-    one, three = sorted(results.trials, key=lambda row: row["params"]["stages.2.epochs"])
-    assert [fold["stages"] for fold in one["folds"]] == [[2, 1]] * 2
-    assert [fold["stages"] for fold in three["folds"]] == [[2, 2]] * 2
+    one, three = sorted(results.trials, key=lambda row: row["params"]["stages.3.epochs"])
+    assert [fold["stages"] for fold in one["folds"]] == [[2, 1, 1]] * 2
+    assert [fold["stages"] for fold in three["folds"]] == [[2, 1, 2]] * 2
+    assert [fold["restored_stages"] for fold in three["folds"]] == [[1, 0, 1]] * 2
     fitted = kg.fit(results, trial=three["id"], model=on_a_base)
     [card] = fitted.cards
     assert card["how"] == (
-        "3 epochs in stages of 2 and 1, of each the median over folds; without early_stopping"
+        "2 epochs in stages of 1, 0 and 1, of each the median over folds; without early_stopping"
     )
-    assert (card["epochs"], card["stages"]) == (3, [2, 1])
+    assert (card["epochs"], card["stages"]) == (2, [1, 0, 1])
     model = keras.models.load_model(fitted.models[0])
     rates = {layer.name: layer.rate for layer in model._flatten_layers() if hasattr(layer, "rate")}
     assert rates == {"base_drop": 0.5, "drop": 0.25}
