@@ -300,8 +300,6 @@ class Alone:
         route = candidate.route
         told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
         faults = [Fault(f"callbacks.{name}", text) for name, text in told]
-        if route.stages:
-            faults.append(Fault("stages", "are of kg.search and grid.yaml; an estimator trains all at once."))
         if route.augment is not None and (samples.table is not None or samples.inputs is not None):
             what = "is a table" if samples.inputs is None else "has several inputs"
             faults.append(Fault("augment", f"is of images, and X {what}: leave it out."))

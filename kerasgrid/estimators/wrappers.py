@@ -48,6 +48,7 @@ _REFUSED = {
     "random_state": "is called seed here: a whole number from 0 to 2**32 - 1.",
 }
 """What estimators here do not have, and what to do."""
+_STAGES = "are of kg.search and grid.yaml; an estimator trains all at once."
 _NAMED: dict[str, tuple[str, tuple[str, ...]]] = {
     "EarlyStopping": ("callbacks.early_stopping", tuple(EarlyStopping.model_fields)),
     "ReduceLROnPlateau": ("callbacks.reduce_lr_on_plateau", tuple(ReduceLROnPlateau.model_fields)),
@@ -213,7 +214,10 @@ def take_others(values: dict[str, list[Any]], signature: Signature, where: str) 
     """
     faults = []
     for name in values.keys() - {*signature.names}:
-        if name in _REFUSED and signature.style != "talos":  # which reads what it is given
+        if name.partition(".")[0] == "stages":
+            faults.append(Fault(f"{where}.{name}", _STAGES))
+            del values[name]
+        elif name in _REFUSED and signature.style != "talos":  # which reads what it is given
             faults.append(Fault(f"{where}.{name}", _REFUSED[name]))
             del values[name]
         elif name == VAL:

@@ -230,6 +230,11 @@ class TestKerasClassifier:
                 {"seed": -1},
                 "KerasClassifier, seed: is -1; a whole number from 0 to 2**32 - 1 holds.",
             ),
+            (
+                {"stages": [{"trainable": "head", "epochs": 1}]},
+                "KerasClassifier, params.stages: are of kg.search and grid.yaml; an estimator trains all at "
+                "once.",
+            ),
         ],
     )
     def test_faults_are_told_by_fit_before_a_model_is_built(self, digits, params, message):
@@ -346,6 +351,13 @@ class TestParameters:
             (
                 {"seed": [0, 0.5]},
                 "GridSearchCV, param_grid.seed: is 0.5; a whole number from 0 to 2**32 - 1 holds.",
+            ),
+            (
+                [{"stages": [[{"trainable": "head", "epochs": 1}]]}, {"stages.1.epochs": [1]}],
+                "GridSearchCV, param_grid[0].stages: are of kg.search and grid.yaml; an estimator trains all "
+                "at once.\n"
+                "GridSearchCV, param_grid[1].stages.1.epochs: are of kg.search and grid.yaml; an estimator "
+                "trains all at once.",
             ),
         ],
     )

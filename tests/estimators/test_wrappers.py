@@ -276,10 +276,3 @@ def test_callbacks_in_hand_look_at_a_fit_of_their_own():
     made = kg.KerasClassifier(of_keras, epochs=2, validation_split=0.2, callbacks=[count]).fit(X, y)
     assert seen == [["loss", "val_loss"]] * 2
     assert sorted(made.history_) == ["loss", "val_loss"]
-
-
-@pytest.mark.slow
-def test_an_estimator_refuses_stages():
-    own = kg.KerasClassifier("fc", stages=[{"trainable": "head", "epochs": 1}])
-    with pytest.raises(ConfigError, match="stages: are of "):
-        own.fit(np.zeros((4, 2, 2, 1)), [0, 1, 0, 1])
