@@ -578,7 +578,7 @@ class ProbeRecord:
         device: What it would be trained on: `cpu`, or such as `gpu:0`; None where the worker died.
         graph: Its graph; None where it does not build or was not asked for.
         scales_input: Whether its first layers scale what it is given; None where they do not tell.
-        momentum: The greatest of a BatchNormalization that trains; None where there is none.
+        momenta: Of each BatchNormalization that trains, with the stages, from 0, in which it does; each once.
         pieces: Bytes of all samples and of a piece of them, where a program is fed in pieces; None where it
             has all of them on the device, or there is none.
         weights: Files that its weights begin with.
@@ -592,7 +592,7 @@ class ProbeRecord:
     device: str | None
     graph: Graph | None = None
     scales_input: bool | None = None
-    momentum: float | None = None
+    momenta: tuple[tuple[float, tuple[int, ...]], ...] = ()
     pieces: tuple[int, int] | None = None
     weights: tuple[WeightsFile, ...] = ()
     frozen: tuple[Frozen, ...] = ()

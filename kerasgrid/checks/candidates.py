@@ -419,42 +419,48 @@ def warnings_of_first_values(
         records: Of models that were built.
         routes: Of all candidates, those of models that were not built among them.
     """
-    momenta = {
-        digest(dict(recipe.route(record.params).model)): record.momentum
-        for record in records
-        if record.error is None
-    }
-    if all(momentum is None for momentum in momenta.values()):
+    built = [record for record in records if record.error is None]
+    momenta = {_trained(recipe.route(record.params)): record.momenta for record in built}
+    if not any(momenta.values()):
         return ()
     fewest: dict[float | None, int] = {}  # training rows of any fold, by the share of the inner split
     looked_at: list[bool] = []
-    found: list[tuple[float, int, float, Route]] = []
+    found: list[tuple[float, int, int, float, Route]] = []
     for route in routes:
-        key = digest(dict(route.model))
+        key = _trained(route)
         looked_at.append(key in momenta)
-        momentum = momenta.get(key)
-        if momentum is None or route.training.batch_norm != "keras":
+        moving = momenta.get(key)
+        if not moving or route.training.batch_norm != "keras":
             continue
         share = recipe.inner_share(route)
         split = share if isinstance(share, float) and not recipe.begins_anew(route) else None
         if split not in fewest:
             fewest[split] = min(_n_trained(recipe, data, fold, split) for fold in folds)
-        steps = route.epochs * -(-fewest[split] // route.batch_size)
-        if (left := momentum**steps) > FIRST_VALUES:
-            found.append((left, steps, momentum, route))
+        an_epoch = -(-fewest[split] // route.batch_size)
+        each = [stage.epochs for stage in route.stages] or [route.epochs]
+        of_layers = [(momentum, sum(each[place] for place in places)) for momentum, places in moving]
+        left, n, momentum = max((momentum ** (n * an_epoch), n, momentum) for momentum, n in of_layers)
+        if left > FIRST_VALUES:
+            found.append((left, n, n * an_epoch, momentum, route))
     if not found:
         return ()
-    left, steps, momentum, route = max(found, key=lambda one: one[0])
+    left, n, steps, momentum, route = max(found, key=lambda one: one[0])
+    epochs = count(n, "epoch") + (" in which it is trained" if n < route.epochs else "")
     candidates = f"{len(looked_at):,} candidates"
     if not all(looked_at):
         candidates = f"the {sum(looked_at):,} candidates looked at"
     least = "at least " if "early_stopping" in route.callbacks else ""
     return (
         f"BatchNormalization will not have warmed up in {len(found):,} of {candidates}: batch_size "
-        f"{route.batch_size} and {count(route.epochs, 'epoch')} make {count(steps, 'step')}, after which "
-        f"{least}{percent(left)} of its moving statistics (momentum {momentum:g}) are still first values. "
-        f"Scores may be wrong by points: `{DEBIASED_LINE}` makes them without first values.",
+        f"{route.batch_size} and {epochs} make {count(steps, 'step')}, after which {least}{percent(left)} "
+        f"of its moving statistics (momentum {momentum:g}) are still first values. Scores may be wrong by "
+        f"points: `{DEBIASED_LINE}` makes them without first values.",
     )
+
+
+def _trained(route: Route) -> str:
+    """Returns what a candidate's layers depend on, and in which stages each is trained."""
+    return digest([dict(route.model), [stage.trainable for stage in route.stages]])
 
 
 def warnings_of_accumulation(

@@ -22,6 +22,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasgrid.config.stages import Stage
+from kerasgrid.models.freezing import train_only
 from kerasgrid.models.keras_private import add_state, layers_within, renormalizes
 
 SET = 2.0**30
@@ -72,14 +74,24 @@ def share_left(updates: Sequence[float], momenta: Sequence[float]) -> float | No
     return max(found, default=None)
 
 
-def greatest_momentum(model: keras.Model) -> float | None:
-    """Returns that of the layers whose statistics will move away from their first values; None for none.
+def momenta(model: keras.Model, stages: Sequence[Stage] = ()) -> tuple[tuple[float, tuple[int, ...]], ...]:
+    """Returns those of the layers whose statistics will move away from their first values, as ProbeRecord.
 
     Args:
-        model: Built, and not trained.
+        model: Built, and not trained. With stages it is left as the last one trains it.
+        stages: The candidate's.
     """
-    found = [layer for layer in batch_norms(model) if layer.trainable and layer.built and layer.momentum < 1]
-    return max((float(layer.momentum) for layer in found if _has_first_values(layer)), default=None)
+    first = [layer for layer in batch_norms(model) if layer.built and layer.momentum < 1]
+    found: dict[Any, list[int]] = {layer: [] for layer in first if _has_first_values(layer)}
+    for place in range(len(stages) or 1):
+        if stages:
+            train_only(model, stages[place].trainable)
+        for layer, places in found.items():
+            if layer.trainable:
+                places.append(place)
+    return tuple(
+        sorted({(float(layer.momentum), tuple(places)) for layer, places in found.items() if places})
+    )
 
 
 def _has_first_values(layer: keras.layers.BatchNormalization, is_untouched: bool = False) -> bool:

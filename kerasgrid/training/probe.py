@@ -26,7 +26,7 @@ from kerasgrid.training.batches import Batches
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled, FreshOptimizer
 from kerasgrid.training.frozen import WholeError
-from kerasgrid.training.moving import greatest_momentum
+from kerasgrid.training.moving import momenta
 from kerasgrid.training.rest import Rest
 from kerasgrid.training.scoring import function_of, metric_of
 from kerasgrid.wording import shown_path
@@ -44,9 +44,10 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds and compiles one candidate's model and emits a ProbeRecord; trains nothing."""
     data = map_samples(Path(recipe.data_folder), recipe.source)
-    n_parameters, error, graph, scales, momentum, pieces = None, None, None, None, None, None
+    n_parameters, error, graph, scales, pieces = None, None, None, None, None
     weights: tuple[WeightsFile, ...] = ()
     frozen: tuple[Frozen, ...] = ()
+    moving: tuple[tuple[float, tuple[int, ...]], ...] = ()
     why_whole = None
     try:
         candidate = Candidate.of(recipe, params, data)
@@ -64,10 +65,10 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
                 _check_own_monitors(callbacks)
         weights = compiled.weights
         n_parameters = compiled.model.count_params() if compiled.model.built else None
-        momentum = greatest_momentum(compiled.model)
         if recipe.packs:
             graph = packs.graph_of(candidate, compiled)
             pieces = packs.pieces_of(candidate) if graph.key is not None else None
+        moving = momenta(compiled.model, candidate.route.stages)
         frozen, why_whole = _frozen(candidate, compiled)
         if not compiled.is_pretrained:  # else it has an input of its own
             scales = scales_input(compiled.model, candidate.form)
@@ -75,7 +76,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:
         keras.backend.clear_session()
-    built = n_parameters, error, device(), graph, scales, momentum, pieces, weights, frozen, why_whole
+    built = n_parameters, error, device(), graph, scales, moving, pieces, weights, frozen, why_whole
     context.emit(ProbeRecord(dict(params), *built))
 
 

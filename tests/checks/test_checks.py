@@ -1149,6 +1149,7 @@ COLD = (
     "makes them without first values."
 )
 TWO = "space: {units: [[8], [16]], epochs: [1, 40]}"
+STAGES = "stages: [{trainable: head, epochs: 40}, {trainable: all, epochs: 1}]\n"
 
 
 @pytest.mark.parametrize(
@@ -1161,7 +1162,7 @@ TWO = "space: {units: [[8], [16]], epochs: [1, 40]}"
             COLD.format("1 of 1 candidates", "32 and 2 epochs make 76 steps", "47%"),
         ),
         ("params: {epochs: 11}", [0.99], None),
-        ("params: {epochs: 1}", [None], None),
+        ("params: {epochs: 1}", [()], None),
         ("params: {epochs: 1}", [], None),
         ("params: {epochs: 1}\ntraining: {batch_norm: debiased}", [0.99], None),
         (
@@ -1171,7 +1172,7 @@ TWO = "space: {units: [[8], [16]], epochs: [1, 40]}"
         ),
         # The worst is told, and the number of all; those without BatchNormalization are among them.
         (TWO, [0.99, 0.99], COLD.format("2 of 4 candidates", "32 and 1 epoch make 38 steps", "68%")),
-        (TWO, [None, 0.99], COLD.format("1 of 4 candidates", "32 and 1 epoch make 38 steps", "68%")),
+        (TWO, [(), 0.99], COLD.format("1 of 4 candidates", "32 and 1 epoch make 38 steps", "68%")),
         (TWO, [0.99], COLD.format("1 of the 2 candidates looked at", "32 and 1 epoch make 38 steps", "68%")),
         (
             "space: {batch_size: [1024, 2048], epochs: [3, 500]}",
@@ -1195,6 +1196,23 @@ TWO = "space: {units: [[8], [16]], epochs: [1, 40]}"
             [0.99],
             COLD.format("1 of the 1 candidates looked at", "32 and 1 epoch make 34 steps", "71%"),
         ),
+        # In stages each layer by the epochs in which it is trained; others that train in others are another net.
+        (STAGES, [((0.5, (1,)), (0.99, (0, 1)))], None),
+        (
+            STAGES,
+            [((0.99, (0, 1)), (0.99, (1,)))],
+            COLD.format("1 of 1 candidates", "32 and 1 epoch in which it is trained make 38 steps", "68%"),
+        ),
+        (STAGES.replace("all", "head"), [()], None),
+        (
+            STAGES + "space: {stages.1.trainable: [head, all]}",
+            [((0.99, (1,)),)],
+            COLD.format(
+                "1 of the 1 candidates looked at",
+                "32 and 1 epoch in which it is trained make 38 steps",
+                "68%",
+            ),
+        ),
         # After rungs all rows are trained on, where the inner split is theirs alone.
         (
             "space: {epochs: [1], dropout: [0.1, 0.2, 0.3]}\nsearch: {engine: halving}",
@@ -1207,9 +1225,10 @@ def test_batch_normalization_that_will_not_have_warmed_up_draws_a_warning(folder
     found = check(folder, f"data: {{train: digits, scale: 16}}\nmodel: fc\n{text}")
     recipe = make_recipe(found, RunPaths(folder / "results", "x"))
     models = list({str(recipe.route(params).model): params for params in found.space}.values())
+    momenta = [((found, (0,)),) if isinstance(found, float) else found for found in momenta]
     records = [
-        ProbeRecord(params, 1, None, "cpu", momentum=momentum)
-        for params, momentum in zip(models, momenta, strict=False)
+        ProbeRecord(params, 1, None, "cpu", momenta=found)
+        for params, found in zip(models, momenta, strict=False)
     ]
     warned = warnings_of_first_values(
         recipe, found.data, found.folds, records, map(recipe.route, found.space)

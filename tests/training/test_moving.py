@@ -12,8 +12,9 @@ import pytest
 from keras import layers
 from whole_jobs import EVEN, VAL, assert_alike, jobs_of, maker, on_tensorflow
 
+from kerasgrid.config.stages import Stage
 from kerasgrid.records import Job, Pack, RungRecord, Trial
-from kerasgrid.training.moving import SET, Counted, debiased_pair, greatest_momentum, share_left
+from kerasgrid.training.moving import SET, Counted, debiased_pair, momenta, share_left
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
@@ -176,7 +177,7 @@ def test_initializers_that_are_functions_are_the_first_values_of_a_model_that_is
 
     norm = layers.BatchNormalization(momentum=0.9, moving_mean_initializer=fives)
     model = net(norm)
-    assert greatest_momentum(model) is None
+    assert momenta(model) == ()
     counted = trained(model, is_untouched=True)
     with counted.debiased():
         np.testing.assert_allclose(statistics(norm)[0], averages(batches_of(made_up()[0]), 0.9)[0], rtol=1e-5)
@@ -265,14 +266,18 @@ def test_what_callbacks_put_back_has_the_updates_of_its_epoch_and_other_values_n
         assert [part.tobytes() for part in statistics(norm)] == [part.tobytes() for part in raw]
 
 
-def test_the_greatest_momentum_is_of_a_layer_whose_statistics_will_move():
-    assert greatest_momentum(net(layers.Dense(4))) is None
+def test_momenta_are_of_layers_whose_statistics_will_move_in_the_stages_in_which_they_do():
+    assert momenta(net(layers.Dense(4))) == ()
     slow, fast = layers.BatchNormalization(), layers.BatchNormalization(momentum=0.5)
-    assert greatest_momentum(net(slow, fast)) == 0.99
+    assert momenta(net(slow, fast, layers.BatchNormalization())) == ((0.5, (0,)), (0.99, (0,)))
     slow.trainable = False
-    assert greatest_momentum(net(slow, fast)) == 0.5
-    assert greatest_momentum(net(of_others(layers.BatchNormalization()))) is None
-    assert greatest_momentum(net(layers.BatchNormalization(momentum=1.0))) is None
+    assert momenta(net(slow, fast)) == ((0.5, (0,)),)
+    assert momenta(net(of_others(layers.BatchNormalization()))) == ()
+    assert momenta(net(layers.BatchNormalization(momentum=1.0))) == ()
+    stages = [Stage(trainable=name, epochs=1) for name in ("scores", fast.name, "all")]
+    model = net(slow, fast, layers.Dense(4, name="scores"))
+    assert momenta(model, stages) == ((0.5, (1, 2)), (0.99, (2,)))
+    assert momenta(model, stages[:1]) == ()
 
 
 # Whole jobs
