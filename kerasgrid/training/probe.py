@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasgrid.config.stages import Stage
 from kerasgrid.data.cache import map_samples
 from kerasgrid.errors import ChangedError, KerasgridError, ModelError, ScoreError, did_you_mean
 from kerasgrid.jobs.objective import made_up, own_score
@@ -56,8 +57,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         _check_preprocessing(candidate)
         if candidate.route.stages:
             FreshOptimizer(compiled.model)
-        for stage in candidate.route.stages:
-            chosen_layers(compiled.model, stage.trainable)
+        _check_stages(compiled.model, candidate.route.stages)
         _check_scores(candidate, compiled)
         if candidate.route.callbacks or compiled.callbacks or candidate.objective.kind == "keras":
             _check_metrics(candidate, compiled)
@@ -89,6 +89,18 @@ def _frozen(candidate: Candidate, compiled: Compiled) -> tuple[tuple[Frozen, ...
         except WholeError as error:
             reason = reason or str(error)
     return tuple(found), None if found else reason or None
+
+
+def _check_stages(model: keras.Model, stages: Sequence[Stage]) -> None:
+    """Refuses stages that train what the model has not, all of them together."""
+    faults: dict[str, None] = {}
+    for stage in stages:
+        try:
+            chosen_layers(model, stage.trainable)
+        except ModelError as error:
+            faults[str(error)] = None
+    if faults:
+        raise ModelError(" ".join(faults))
 
 
 def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:

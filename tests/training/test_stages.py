@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -257,15 +258,14 @@ def test_schedules_begin_anew_or_go_on(make, second, wanted):
 
 
 def test_what_no_stage_can_train_is_told_before(make):
-    small, context = make(stages=[TWO[0], {"trainable": "scorse", "epochs": 1}]), Collector()
+    names = ["head", "scorse", "drpo", "scorse", "last 1"]
+    small, context = make(stages=[{"trainable": name, "epochs": 1} for name in names]), Collector()
     probe(small.recipe, {}, context)
     [found] = context.of(ProbeRecord)
-    assert (
-        found.error["message"]
-        .partition("'scorse'")[2]
-        .startswith(
-            " is no layer of it, nor a model within. Did you mean 'scores'? Known: head, all, last N, base"
-        )
+    known = "Known: head, all, last N, base, and its 6 layers by their names."
+    assert re.sub(r"functional\w*: ", "", found.error["message"]) == " ".join(
+        f"of stages, '{name}' is no layer of it, nor a model within. Did you mean '{meant}'? {known}"
+        for name, meant in (("scorse", "scores"), ("drpo", "drop"))
     )
     graphs = Graphs(make().prepared, make().recipe, Inline()).of([JOB.trial])
     assert graphs[0].reason == "it is trained in stages, each of them another graph"
