@@ -92,6 +92,8 @@ def _check_params(draft: Draft, space: Space, signature: Signature | None, are_a
         # A parameter whose values are at fault is there all the same.
         sound = {name for place, names in parts if place == index for name in names}
         at_fault = [name for name in written[index] if name not in sound]
+        if "stages" not in fixed and not report.is_settled("stages"):
+            at_fault.append("stages")
         values: dict[str, Iterable[Any]] = dict.fromkeys(at_fault, ())
         values |= {name: part.values(name) for name in part.names}
         prefix = f"space[{index}]" if several else "space"
@@ -109,7 +111,8 @@ def _check_callbacks(
         Whether one of them, or the engine, may look at `val_*`.
     """
     report, config = draft.report, draft.config
-    if any(name in fault.path for name in ("callbacks", "stages") for fault in report.faults):
+    at_fault = any(name in fault.path for name in ("callbacks", "stages") for fault in report.faults)
+    if at_fault or not report.is_settled("stages"):
         return False
     section = config.given_callbacks
     found: dict[tuple[str, str], None] = {}

@@ -52,15 +52,15 @@ def faults_of_params(
     values = {f"params.{name}": (name, [value]) for name, value in fixed.items() if name not in searched}
     values |= {f"{prefix}.{name}": (name, list(found)) for name, found in searched.items()}
     given = dict(values.values())
-    stages = [] if goes_to_model("stages", own) else given.get("stages", [])
+    stages = None if goes_to_model("stages", own) else given.get("stages")
     optimizers = given.get("optimizer", [DEFAULTS["optimizer"]] if are_all else [])
     for path, (name, found) in values.items():
-        if name == "epochs" and stages:
+        if name == "epochs" and stages is not None:
             messages = ["does not go with stages, which say how many epochs each takes: leave it out."]
         elif goes_to_model(name, own):
             loop_too = name in {"batch_size", "epochs"}
             messages = _loop_faults(name, found) if loop_too else []
-            if name == "trainable" and stages and False in found:
+            if name == "trainable" and stages is not None and False in found:
                 messages = ["is false, and stages say what is trained and when: leave it out."]
         elif name in LOOP:
             messages = _loop_faults(name, found)
@@ -194,11 +194,11 @@ def _training_faults(path: str, argument: str, values: Iterable[Any]) -> list[Fa
     return _section_faults(path, Training, argument, values)
 
 
-def _stages_faults(path: str, name: str, values: Iterable[Any], stages: Sequence[Any]) -> list[Fault]:
+def _stages_faults(path: str, name: str, values: Iterable[Any], stages: Sequence[Any] | None) -> list[Fault]:
     """Returns what is wrong with values of all stages, or of a key of one of them.
 
     Args:
-        stages: All values of `stages` beside it.
+        stages: All values of `stages` beside it, those at fault left out; None where it is not given.
     """
     if name == "stages":
         faults = []
@@ -219,8 +219,8 @@ def _stages_faults(path: str, name: str, values: Iterable[Any], stages: Sequence
         return [Fault(path, "names no stage; such as stages.2.learning_rate holds, the second one's.")]
     if key not in Stage.model_fields:
         return [Fault(path, f"{key!r} is no key of a stage.{did_you_mean(key, Stage.model_fields)}")]
-    least = min((len(value) for value in stages if isinstance(value, list)), default=0)
-    if int(place) > least:
+    numbers = [0] if stages is None else [len(value) for value in stages if isinstance(value, list)]
+    if numbers and int(place) > (least := min(numbers)):
         there = f"there are {least}" if least else "there are none"
         return [Fault(path, f"is of stage {int(place)}, and {there}: give `stages` as many.")]
     if place == "1" and key == "callbacks" and "continue" in values:

@@ -773,6 +773,14 @@ search: {folds: 60, objective: precision}
         ("data: {train: digits}\nmodel: nets.py:build\nparms: {width: 3}", ["parms"]),
         ("data: {train: digits}\nmodel: nets.py:build\nspace: 3\nparams: {optimizer.momentum: 0.9, loss.delta: 1}", ["space"]),
         (BASE + "space: {loss: [], loss.delta: [1.0]}", ["space.loss"]),
+        (
+            BASE + "stages: [{trainable: all, epochs: 0}]\nparams: {epochs: 5}\n"
+            "space: {stages.2.epochs: [1], stages.3.learning_rate: [0, 0.1]}",
+            ["stages[0].epochs", "params.epochs", "space.stages.3.learning_rate"],
+        ),
+        (BASE + "stags: [{trainable: all, epochs: 1}]\nspace: {stages.2.epochs: [1]}", ["stags"]),
+        (BASE + "space: {stages: [], stages.2.epochs: [1, 0]}", ["space.stages", "space.stages.2.epochs"]),
+        (BASE + "space: {stages: [7], stages.2.epochs: [1]}", ["space.stages"]),
     ],
 )  # fmt: skip
 def test_a_fault_neither_hides_another_nor_makes_one_up(folder, text, paths):
