@@ -113,7 +113,7 @@ def faults_of_params(
             f"it.{by_name}",
         )
         for name in own.required
-        if are_all and name not in fixed and name not in searched
+        if are_all and name not in given and not (name == "epochs" and stages is not None)
     )
     return faults
 

@@ -495,7 +495,7 @@ class Config(Section):
     stages: Stages | None = None
     """Parts of each fit, one after the other, each of which trains some layers and leaves the others as
     they are in prediction. Searched as a whole, a list of stages a value, or by key: stages.2.learning_rate
-    is the second one's."""
+    is the second one's. A model function that names epochs is given the sum of theirs."""
     search: SearchConfig = Field(default_factory=SearchConfig)
     """Which candidates are tried, and how each is scored."""
     autokeras: AutoKerasConfig = Field(default_factory=AutoKerasConfig)

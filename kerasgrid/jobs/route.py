@@ -119,7 +119,8 @@ def route(
 
     Returns:
         The route. `batch_size` and `epochs` go to the loop also where the model function names them; where
-        nothing gives them, they are those that a fit of its own has as plain numbers.
+        nothing gives them, they are those that a fit of its own has as plain numbers. In stages a model
+        function that names `epochs` is given those of all.
     """
     model = {name: value for name, value in params.items() if goes_to_model(name, signature)}
     rest = {name: value for name, value in params.items() if name not in model}
@@ -134,11 +135,13 @@ def route(
     own = Training.of(rest, training or {})
     if own.accumulate > 1:
         arguments["optimizer"]["gradient_accumulation_steps"] = own.accumulate
-    in_turn = stages_of(params, signature, stages)
+    in_turn, epochs = stages_of(params, signature, stages), epochs_of(params, signature, stages)
+    if in_turn and "epochs" in signature.names:
+        model["epochs"] = epochs
     return Route(
         model=model,
         batch_size=batch_size,
-        epochs=epochs_of(params, signature, stages),
+        epochs=epochs,
         optimizer=find_optimizer(rest["optimizer"]) if "optimizer" in rest else None,
         optimizer_args=arguments["optimizer"],
         loss=find_loss(rest["loss"]) if "loss" in rest else None,

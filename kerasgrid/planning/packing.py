@@ -173,8 +173,9 @@ class Graphs:
         given = merge_augment({**self.recipe.params, **params}, self.recipe.augment)
         if given is not None and given.mixes:
             about["mixes"] = "labels"
-        if stages := self.recipe.route(params).stages:
-            about["stages"] = [stage.trainable for stage in stages]
+        route = self.recipe.route(params)
+        if route.stages:
+            about["stages"] = [stage.trainable for stage in route.stages], route.model.get("epochs")
         return digest(about)
 
     def _is_built_in(self, name: str) -> bool:

@@ -199,6 +199,16 @@ def test_faults_name_the_key_path(fixed, searched, signature, expected):
     assert all(text.startswith(begin) for text, begin in zip(found, expected, strict=True)), found
 
 
+@pytest.mark.parametrize("default", [None, "5"])
+def test_a_function_that_names_epochs_is_given_those_of_all_stages(default):
+    own = Signature((Parameter("epochs", default),))
+    stages = [{"trainable": "head", "epochs": 3}, {"trainable": "all", "epochs": 2}]
+    assert messages({"stages": stages}, {}, own) == messages({}, {"stages": [stages]}, own) == []
+    found = route({"stages.2.epochs": 4}, own, {}, stages=stages)
+    assert (found.model, found.epochs) == ({"epochs": 7}, 7)
+    assert route({"units": 8}, PLAIN, {}, stages=stages).model == {"units": 8}
+
+
 def test_where_other_parameters_may_be_given_nothing_is_said_of_them():
     params = {"optimizer.momentum": 0.9, "loss.delta": 1.0, "epochs": 0}
     assert [fault.path for fault in faults_of_params(params, {}, PLAIN)] == [

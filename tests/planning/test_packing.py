@@ -14,6 +14,7 @@ from kerasgrid.config.augment import Augment
 from kerasgrid.driver import search as driver
 from kerasgrid.driver.search import search
 from kerasgrid.executors import Died, Emitted, Executor
+from kerasgrid.models.signature import Parameter, Signature
 from kerasgrid.planning import packing
 from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import FoldRecord, Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
@@ -303,6 +304,17 @@ def test_graphs_are_asked_once_for_what_models_are_built_of(tmp_path):
     graphs.take(ProbeRecord(trial.params, 1, None, "cpu", Graph("g", None, (), 0.1)) for trial in trials)
     found = graphs.of(trials)
     assert found[0].key != found[1].key  # an epoch has other steps
+
+
+@pytest.mark.parametrize(("names", "n"), [((), 1), (("epochs",), 2)])
+def test_a_model_that_is_given_the_epochs_of_its_stages_is_another_for_each_sum(tmp_path, names, n):
+    prepared = prepare(config(space={"learning_rate": [0.1, 0.2]}))
+    recipe = make_recipe(prepared, RunPaths(tmp_path, "fake"))
+    graphs = packing.Graphs(
+        prepared, replace(recipe, signature=Signature(tuple(map(Parameter, names)))), None
+    )
+    stages = [[{"trainable": "all", "epochs": epochs}] for epochs in (3, 4)]
+    assert len({graphs._identity({"stages": one}) for one in stages}) == n
 
 
 def test_a_refused_candidate_does_not_stand_for_others_of_its_model(tmp_path, monkeypatch):
