@@ -1286,7 +1286,10 @@ def test_batch_normalization_that_will_not_warm_up_is_told_before_the_first_epoc
     tmp_path, monkeypatch
 ):
     def cold(recipe, executor, candidates):
-        return [dataclasses.replace(one, momentum=0.99) for one in fake_probes(recipe, executor, candidates)]
+        return [
+            dataclasses.replace(one, momenta=((0.99, (0,)),))
+            for one in fake_probes(recipe, executor, candidates)
+        ]
 
     monkeypatch.setattr(packing, "run_probes", cold)
     told = []
