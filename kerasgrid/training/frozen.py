@@ -17,7 +17,7 @@ from kerasgrid.errors import brief
 from kerasgrid.keras_names import is_of_keras
 from kerasgrid.models.freezing import random_rates
 from kerasgrid.models.keras_private import call_of, is_masked, layers_within, run_graph
-from kerasgrid.training.fusible import PER_SAMPLE, keeps_samples_apart, mixes_samples
+from kerasgrid.training.fusible import PER_SAMPLE, is_net, keeps_samples_apart, mixes_samples
 
 _DRAWING = frozenset(
     """
@@ -77,7 +77,7 @@ def split(model: keras.Model, drawn: Collection[int] = ()) -> Split:
     """
     if not model.built or not any(map(_is_frozen, layers_within(model))):
         raise WholeError("")
-    if not _is_net(model):
+    if not is_net(model):
         raise WholeError("the net is of a class of its own, which is not told in layers")
     try:
         return _Cut(frozenset(drawn)).of(model)
@@ -91,10 +91,6 @@ def _is_frozen(layer: keras.Layer) -> bool:
     """Tells whether a layer has weights, of which none is trained, and no choice of that."""
     is_kept = not isinstance(layer, keras.layers.Normalization) and not layer.trainable
     return is_kept and bool(layer.weights) and not layer.trainable_weights
-
-
-def _is_net(layer: Any) -> bool:
-    return type(layer).__name__ in {"Functional", "Sequential"} and is_of_keras(type(layer))
 
 
 class _Cut:
@@ -178,7 +174,7 @@ _WITHIN = object()
 
 def _is_entered(operation: Any, args: tuple) -> bool:
     """Tells whether a cut may be in a model within: it is given its inputs in its own order, and no mask."""
-    if not _is_net(operation) or not operation.built or is_masked(operation):
+    if not is_net(operation) or not operation.built or is_masked(operation):
         return False
     given, own = (
         [len(one.shape) for one in keras.tree.flatten(inputs)] for inputs in (args[0], operation.inputs)
@@ -208,7 +204,7 @@ def _why_not_fixed(operation: Any, drawn: frozenset[int]) -> str | None:
     for layer in parts:
         if (reason := _why_layer_not_fixed(layer, drawn)) is not None:
             return reason
-        if _is_net(layer) and is_masked(layer):
+        if is_net(layer) and is_masked(layer):
             return f"the model {layer.name} within is called with a mask"
         for inner in getattr(layer, "operations", ()):
             if not isinstance(inner, keras.Layer) and not keeps_samples_apart(inner):

@@ -78,6 +78,11 @@ class UnfusibleError(KerasgridError):
     """A candidate that no program can train; it takes Keras's own fit. The message says why."""
 
 
+def is_net(layer: Any) -> bool:
+    """Tells whether a layer is a model whose graph is known: a Functional or Sequential of Keras's own."""
+    return type(layer).__name__ in {"Functional", "Sequential"} and is_of_keras(type(layer))
+
+
 def check_model(model: keras.Model, n_inputs: int = 1) -> None:
     """Refuses a model whose graph is not known, or that keeps state or mixes samples.
 
@@ -88,7 +93,7 @@ def check_model(model: keras.Model, n_inputs: int = 1) -> None:
     Raises:
         UnfusibleError: It does.
     """
-    if type(model).__name__ not in {"Functional", "Sequential"} or not is_of_keras(type(model)):
+    if not is_net(model):
         raise UnfusibleError(f"{type(model).__name__} is a subclass of keras.Model, whose graph is not known")
     if not model.built or len(model.outputs) != 1 or len(model.inputs) != n_inputs:
         raise UnfusibleError("the model has not its inputs and one output of known shape")
