@@ -196,6 +196,8 @@ def keep_exclusions(optimizer: keras.optimizers.Optimizer, other: keras.optimize
     for name in _EXCLUSIONS:
         if hasattr(optimizer, name):
             setattr(other, name, getattr(optimizer, name))
+    if hasattr(optimizer, "inner_optimizer"):
+        keep_exclusions(optimizer.inner_optimizer, other.inner_optimizer)
 
 
 def spare_replica_sums(optimizer: Any) -> None:

@@ -19,6 +19,7 @@ from kerasgrid.data.keeping import OUTPUTS
 from kerasgrid.errors import ModelError
 from kerasgrid.executors import Inline
 from kerasgrid.io import cache_folder
+from kerasgrid.models import keras_private
 from kerasgrid.planning.packing import Graphs
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, ProbeRecord, RungRecord, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
@@ -187,12 +188,15 @@ def test_an_optimizer_that_cannot_be_made_anew_is_refused(kind, message):
         FreshOptimizer(compiled_with(kind(0.1)))
 
 
-def test_the_rate_of_a_stage_is_that_of_an_optimizer_within():
-    model = compiled_with(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1, beta_1=0.8)))
+def test_an_optimizer_within_has_the_rate_of_the_stage_and_decays_what_it_did():
+    own = keras.optimizers.AdamW(0.1, beta_1=0.8)
+    own.exclude_from_weight_decay(var_names=["bias"])
+    model = compiled_with(keras.optimizers.LossScaleOptimizer(own))
     fresh = FreshOptimizer(model)
     fresh.compile(Compiled(model, "sparse", 10, False, classes_of(10)), 0.01)
     inner = model.optimizer.inner_optimizer
     assert (rate_of(model.optimizer), rate_of(inner), inner.beta_1) == (pytest.approx(0.01),) * 2 + (0.8,)
+    assert keras_private.excludes_from_decay(inner)
 
 
 def on_a_given_base(input_shape, n_classes):
